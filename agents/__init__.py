@@ -1,0 +1,1 @@
+"""Decide with a team of agents: registry, conversations, the autonomous loop."""

@@ -1,0 +1,1 @@
+"""Search for better parameters and prove them out of sample."""

@@ -1,0 +1,1 @@
+"""What apps promise to one another: step types and job types, registered once and then frozen."""

@@ -1,0 +1,111 @@
+"""The base of every socket: check the right, join the hub, forward, replay."""
+
+import asyncio
+import contextlib
+from typing import Any, ClassVar
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+
+from tradingsite.common.access.sockets import actor_from_scope
+from tradingsite.common.actor import Actor
+from tradingsite.common.live import events
+from tradingsite.common.live.hub import RESYNC, Subscription, hub
+from tradingsite.common.roles import Role
+
+UNAUTHENTICATED, FORBIDDEN, BAD_REQUEST, TOO_SLOW = 4401, 4403, 4400, 4408
+
+
+class LiveConsumer(AsyncJsonWebsocketConsumer):
+    """One socket on one stream, or on a whole feed.
+
+    A message carries `seq`: the number in the stream, or for a feed the event's id. A client that sends
+    `{"type": "replay", "after": seq}` gets what came after. A client too slow to follow is closed with 4408.
+    """
+
+    required_role: ClassVar[Role] = Role.VIEWER
+    feed: ClassVar[str]
+
+    subscription: Subscription | None = None
+    actor: Actor | None = None
+    stream: str | None = None
+
+    async def stream_name(self) -> str | None:
+        """Return the one stream that the client asked for, or None for the whole feed.
+
+        Raises:
+            LookupError: the client asked for something that it may not see or that is not there.
+        """
+        return None
+
+    async def connect(self) -> None:
+        # The refusal's code reaches a browser only on an accepted socket.
+        await self.accept()
+        self.actor = await database_sync_to_async(actor_from_scope)(self.scope)
+        if self.actor is None:
+            await self.close(UNAUTHENTICATED)
+            return
+        if not self.actor.may(self.required_role):
+            await self.close(FORBIDDEN)
+            return
+        try:
+            self.stream = await self.stream_name()
+        except LookupError:
+            await self.close(FORBIDDEN)
+            return
+        topic = self.stream or f"feed:{self.feed}"
+        self.subscription = hub.join(frozenset({topic}))
+        await self.send_json({"type": "hello", "seq": await self._position()})
+        self._pump_task = asyncio.create_task(self._pump(self.subscription))
+
+    async def disconnect(self, code: int) -> None:
+        if self.subscription is not None:
+            hub.leave(self.subscription)
+            self._pump_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._pump_task
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        if self.subscription is None:
+            return
+        after = content.get("after") if isinstance(content, dict) and content.get("type") == "replay" else None
+        if not isinstance(after, int) or isinstance(after, bool) or not 0 <= after < 2**63:
+            await self.send_json({"type": "error", "detail": 'Send {"type": "replay", "after": <seq>}.'})
+            return
+        if self.stream is not None:
+            missed = await database_sync_to_async(events.stream_after)(self.stream, after)
+        else:
+            missed = await database_sync_to_async(events.feed_after)(self.feed, after)
+        if self.stream is not None and missed and missed[0]["seq"] > after + 1:
+            # Older events are no longer kept: the client must load the present state instead.
+            await self.send_json({"type": "gap", "seq": missed[0]["seq"] - 1})
+        for envelope in missed:
+            await self.send_json(self._message(envelope))
+
+    @classmethod
+    async def decode_json(cls, text_data: str) -> Any:
+        try:
+            return await super().decode_json(text_data)
+        except ValueError:
+            return None
+
+    def _message(self, envelope: dict[str, Any]) -> dict[str, Any]:
+        seq = envelope["seq"] if self.stream is not None else envelope["id"]
+        return {**envelope["message"], "seq": seq}
+
+    @database_sync_to_async
+    def _position(self) -> int:
+        if self.stream is not None:
+            return events.stream_position(self.stream)
+        return events.feed_position(self.feed)
+
+    async def _pump(self, subscription: Subscription) -> None:
+        while True:
+            envelope = await subscription.queue.get()
+            if subscription.overflowed:
+                await self.close(TOO_SLOW)
+                return
+            if envelope is RESYNC:
+                await self.send_json({"type": "resync", "seq": await self._position()})
+            else:
+                await self.send_json(self._message(envelope))

@@ -1,0 +1,112 @@
+"""One hub per process: a single subscription in front, any number of sockets behind.
+
+A queue per socket in the broker's layer costs the server a round trip per socket and message and loses messages in a
+burst; here a message arrives once per process and is copied in memory.
+"""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import redis.asyncio as redis_async
+from django.conf import settings
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+QUEUE_SIZE = 1000
+RESYNC: dict[str, Any] = {"resync": True}
+
+
+class Subscription:
+    """One socket's place in the hub: what it wants, and what waits for it.
+
+    Attributes:
+        overflowed: the socket was too slow and must reconnect and replay.
+    """
+
+    def __init__(self, topics: frozenset[str]) -> None:
+        self.topics = topics
+        self.queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(QUEUE_SIZE)
+        self.overflowed = False
+
+    def put(self, envelope: dict[str, Any]) -> None:
+        if self.overflowed:
+            return
+        try:
+            self.queue.put_nowait(envelope)
+        except asyncio.QueueFull:
+            self.overflowed = True
+
+
+class Hub:
+    """Copies each envelope to the subscriptions that name its stream or its feed. Lives on one event loop."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._by_topic: dict[str, set[Subscription]] = {}
+        self._listener: asyncio.Task[None] | None = None
+
+    def join(self, topics: frozenset[str]) -> Subscription:
+        """Subscribe to streams (`execution:…`) and whole feeds (`feed:execution`). Call on the event loop."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            # A new loop means that the old one ended with all its sockets, as between two tests.
+            self._loop, self._by_topic, self._listener = loop, {}, None
+        if settings.REDIS_URL and (self._listener is None or self._listener.done()):
+            self._listener = loop.create_task(self._listen(), name="live listener")
+        subscription = Subscription(topics)
+        for topic in topics:
+            self._by_topic.setdefault(topic, set()).add(subscription)
+        return subscription
+
+    def leave(self, subscription: Subscription) -> None:
+        """Take a socket out."""
+        for topic in subscription.topics:
+            members = self._by_topic.get(topic)
+            if members is not None:
+                members.discard(subscription)
+                if not members:
+                    del self._by_topic[topic]
+
+    def deliver_threadsafe(self, envelope: dict[str, Any]) -> None:
+        """Deliver from any thread; without sockets in this process there is nothing to do."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+        loop.call_soon_threadsafe(self.deliver, envelope)
+
+    def deliver(self, envelope: dict[str, Any]) -> None:
+        for topic in (envelope["stream"], f"feed:{envelope['feed']}"):
+            for subscription in self._by_topic.get(topic, ()):
+                subscription.put(envelope)
+
+    def _resync(self) -> None:
+        for members in self._by_topic.values():
+            for subscription in members:
+                subscription.put(RESYNC)
+
+    async def _listen(self) -> None:
+        from tradingsite.common.live.transport import CHANNEL
+
+        pause_s = 0.1
+        while True:
+            client = redis_async.Redis.from_url(settings.REDIS_URL, socket_keepalive=True, health_check_interval=15)
+            try:
+                async with client.pubsub(ignore_subscribe_messages=True) as channel:
+                    await channel.subscribe(CHANNEL)
+                    # What was sent while we were away is in the database: the sockets ask for it by number.
+                    self._resync()
+                    pause_s = 0.1
+                    async for message in channel.listen():
+                        self.deliver(json.loads(message["data"]))
+            except (RedisError, OSError) as error:
+                logger.warning("live events do not arrive, next try in %.1f s: %s", pause_s, error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 5.0)
+            finally:
+                await client.aclose()
+
+
+hub = Hub()

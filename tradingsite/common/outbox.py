@@ -1,0 +1,42 @@
+"""The outbox: what must reach the broker is a row first, in the transaction of the change that needs it."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import connection, transaction
+
+from tradingsite.common import wake
+from tradingsite.common.models import OutboxMessage
+
+
+def enqueue_task(
+    name: str,
+    *,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    queue: str,
+    task_id: str | None = None,
+    priority: int = 0,
+) -> OutboxMessage:
+    """Have the relay send the Celery task `name` once the present transaction has committed.
+
+    Args:
+        task_id: the Celery task's id, decided by the caller who stores it; a new one otherwise.
+        priority: 0 to 9, 9 first.
+
+    Raises:
+        RuntimeError: outside a transaction, where a crash could lose the message but keep the change.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("enqueue_task needs the transaction of the change that it follows")
+    message = OutboxMessage.objects.create(
+        task=name,
+        task_id=task_id or str(uuid.uuid4()),
+        queue=queue,
+        priority=priority,
+        args=list(args),
+        kwargs=dict(kwargs or {}),
+    )
+    transaction.on_commit(wake.relay_ring)
+    return message
