@@ -1,0 +1,88 @@
+"""The rules that hold between the steps of a definition: what comes before what, and what each template needs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from tradingsite.common.contracts.steps import step_types
+from tradingsite.common.errors import FieldError, ValidationFailed
+from workflows.choices import WorkflowType
+from workflows.definitions import AGENTS, ResolvedStep, params_errors, resolve, steps_errors
+
+# A step of the left type reads what a step of one of the right types put out.
+_NEEDS: dict[str, frozenset[str]] = {
+    "indicator": frozenset({"market_data"}),
+    "signal": frozenset({"market_data"}),
+    "condition": frozenset({"market_data"}),
+    AGENTS: frozenset({"market_data"}),
+    "risk_check": frozenset({"signal", AGENTS}),
+    "order": frozenset({"risk_check"}),
+}
+
+
+def order_errors(steps: Sequence[ResolvedStep], pointer: str = "steps") -> Iterator[FieldError]:
+    """Say which steps come before what they need."""
+    done: set[str] = set()
+    for step in steps:
+        needed = _NEEDS.get(step.type, frozenset())
+        if needed and not needed & done:
+            words = " or ".join(sorted(needed))
+            detail = f"A step of type {step.type} needs a step of type {words} before it."
+            yield FieldError(f"{pointer}/{step.index}/type", "out_of_order", detail)
+        done.add(step.type)
+
+
+def _indicator_template(steps: Sequence[ResolvedStep], count: int, slug: str, pointer: str) -> Iterator[FieldError]:
+    indicators = [step for step in steps if step.type == "indicator"]
+    if len(indicators) != count:
+        detail = f"The template {slug} has exactly {count} steps of type indicator, not {len(indicators)}."
+        yield FieldError(pointer, "template", detail)
+    signals = [step for step in steps if step.type == "signal"]
+    if len(signals) != 1:
+        detail = f"The template {slug} has exactly one step of type signal, not {len(signals)}."
+        yield FieldError(pointer, "template", detail)
+    for step in signals:
+        if step.config.get("strategy_type") != slug:
+            detail = f"The template {slug} decides by the strategy type {slug}."
+            yield FieldError(f"{pointer}/{step.index}/config/strategy_type", "template", detail)
+
+
+def template_errors(type_: str, steps: Sequence[ResolvedStep], pointer: str = "steps") -> Iterator[FieldError]:
+    """Say where the steps break the rules of their template."""
+    if type_ == WorkflowType.TWO_INDICATOR:
+        yield from _indicator_template(steps, 2, type_, pointer)
+    elif type_ == WorkflowType.THREE_INDICATOR:
+        yield from _indicator_template(steps, 3, type_, pointer)
+    elif type_ == WorkflowType.AUTOGEN_MULTI_AGENT:
+        teams = sum(step.type == AGENTS for step in steps)
+        if teams != 1:
+            detail = f"The template {type_} has exactly one step of type {AGENTS}, not {teams}."
+            yield FieldError(pointer, "template", detail)
+    if type_ != WorkflowType.AUTOGEN_MULTI_AGENT and AGENTS not in step_types:
+        for step in steps:
+            if step.type == AGENTS:
+                detail = "Without a team installed, only the template autogen_multi_agent may hold this step."
+                yield FieldError(f"{pointer}/{step.index}/type", "template", detail)
+
+
+def definition_check(
+    *, type_: str, steps: object, default_params: object, pointer: str = "steps", params_pointer: str = "default_params"
+) -> tuple[ResolvedStep, ...]:
+    """Validate a whole definition and return its steps with the default parameters in place.
+
+    Raises:
+        ValidationFailed: naming every wrong field, such as `steps/2/config/period`.
+    """
+    errors = [*steps_errors(steps, pointer), *params_errors(default_params, params_pointer)]
+    if type_ not in WorkflowType.values:
+        errors.insert(0, FieldError("type", "invalid", f"Must be one of {', '.join(WorkflowType.values)}."))
+    if errors:
+        raise ValidationFailed(errors=errors)
+    assert isinstance(steps, Sequence)  # noqa: S101  # narrowed by steps_errors
+    assert isinstance(default_params, Mapping)  # noqa: S101
+    resolution = resolve(steps, default_params, pointer)
+    errors.extend(resolution.errors)
+    errors.extend(order_errors(resolution.steps, pointer))
+    if not resolution.errors:
+        errors.extend(template_errors(type_, resolution.steps, pointer))
+    if errors:
+        raise ValidationFailed(errors=errors)
+    return resolution.steps
