@@ -1,51 +1,21 @@
-"""Every change of a workflow. Strategies have their own module; both are reached from here."""
+"""Every change of a workflow."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F
 
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
-from tradingsite.common.errors import FieldError, PermissionDenied, ValidationFailed
-from tradingsite.common.roles import Role
 from workflows.choices import WorkflowType
-from workflows.errors import NameTaken, NotDeleted, WorkflowInUse, WorkflowNotFound
+from workflows.errors import NotDeleted, WorkflowInUse, WorkflowNotFound
 from workflows.models import Strategy, Workflow, WorkflowVersion
 from workflows.selectors import workflow_version_get
+from workflows.services.guards import MAX_NAME, Precondition, clean_name, require_owner, save_named
 from workflows.template_rules import definition_check
-
-Precondition = Callable[[Any], None]
-MAX_NAME = 200
-
-
-def require_owner(*, actor: Actor, created_by_id: int | None) -> None:
-    """Let a person change what it made, an operator also what others made, and the desk everything.
-
-    Raises:
-        PermissionDenied
-    """
-    if actor.kind == "system" or actor.may(Role.OPERATOR):
-        return
-    if created_by_id is None or created_by_id != actor.user_id:
-        raise PermissionDenied("Somebody else made this; an operator may change it.")
-
-
-def clean_name(name: object, pointer: str = "name") -> str:
-    """Return a name without surrounding space.
-
-    Raises:
-        ValidationFailed: for an empty or overlong name, or one with control characters.
-    """
-    text = name.strip() if isinstance(name, str) else ""
-    if not text or len(text) > MAX_NAME or not text.isprintable():
-        detail = f"Must be 1 to {MAX_NAME} printable characters."
-        raise ValidationFailed(errors=[FieldError(pointer, "invalid", detail)])
-    return text
-
 
 def _summary(workflow: Workflow, version: WorkflowVersion | None = None) -> dict[str, Any]:
     number = version.version_number if version is not None else None
@@ -88,17 +58,6 @@ def _version_add(workflow: Workflow, *, number: int, actor: Actor) -> WorkflowVe
     return version
 
 
-def _save_named(row: Workflow | Strategy, noun: str) -> None:
-    """Save a row whose name is unique among the living; the constraint decides, not a look beforehand."""
-    try:
-        with transaction.atomic():
-            row.save()
-    except IntegrityError as error:
-        if "name" not in str(error):
-            raise
-        raise NameTaken(f"Another {noun} is named {row.name!r}; choose another name.") from error
-
-
 @transaction.atomic
 def workflow_create(
     *,
@@ -126,7 +85,7 @@ def workflow_create(
         default_params=params,
         created_by_id=actor.user_id,
     )
-    _save_named(workflow, "workflow")
+    save_named(workflow, "workflow")
     version = _version_add(workflow, number=1, actor=actor)
     workflow.save(update_fields=["current_version"])
     audit.record(actor=actor, action="workflow.create", target=workflow, after=_summary(workflow, version))
@@ -136,7 +95,7 @@ def workflow_create(
 def _change(workflow: Workflow, *, actor: Actor, action: str, before: Mapping[str, Any]) -> WorkflowVersion:
     number = workflow.versions.order_by("-version_number").values_list("version_number", flat=True).first() or 0
     version = _version_add(workflow, number=number + 1, actor=actor)
-    _save_named(workflow, "workflow")
+    save_named(workflow, "workflow")
     audit.record(actor=actor, action=action, target=workflow, before=before, after=_summary(workflow, version))
     return version
 
@@ -235,7 +194,7 @@ def workflow_restore(*, actor: Actor, workflow_id: UUID) -> Workflow:
     if workflow.deleted_at is None:
         raise NotDeleted(f"Workflow {workflow.name!r} is not deleted.")
     workflow.deleted_at = None
-    _save_named(workflow, "workflow")
+    save_named(workflow, "workflow")
     audit.record(actor=actor, action="workflow.restore", target=workflow, after=_summary(workflow))
     return workflow
 
@@ -268,7 +227,7 @@ def workflow_clone(*, actor: Actor, workflow_id: UUID) -> Workflow:
         default_params=source.default_params,
         created_by_id=actor.user_id,
     )
-    _save_named(clone, "workflow")
+    save_named(clone, "workflow")
     version = _version_add(clone, number=1, actor=actor)
     clone.save(update_fields=["current_version"])
     after = {**_summary(clone, version), "cloned_from": str(source.pk)}

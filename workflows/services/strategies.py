@@ -1,0 +1,267 @@
+"""Every change of a strategy."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from tradingsite.common import audit
+from tradingsite.common.actor import Actor
+from tradingsite.common.api.serializers import validated
+from tradingsite.common.clock import utcnow
+from tradingsite.common.errors import FieldError, ValidationFailed
+from workflows.agent_section import AgentsConfig
+from workflows.choices import WorkflowType
+from workflows.definitions import ResolvedStep
+from workflows.errors import NotDeleted, StrategyNotFound, WorkflowDeleted
+from workflows.models import Strategy, Workflow
+from workflows.selectors import RESERVED_PARAMS, strategy_resolution
+from workflows.services.guards import Precondition, clean_name, require_owner, save_named
+from workflows.strategies import strategy_types
+
+MAX_SYMBOLS = 500
+_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,14}")
+
+
+def clean_symbols(symbols: object, pointer: str = "symbols") -> list[str]:
+    """Return symbols in order, without repeats.
+
+    Whether an instrument exists is asked when the strategy runs: prices may be imported later.
+
+    Raises:
+        ValidationFailed: naming each wrong symbol.
+    """
+    if not isinstance(symbols, list | tuple):
+        raise ValidationFailed(errors=[FieldError(pointer, "invalid", "Must be a list of symbols.")])
+    if len(symbols) > MAX_SYMBOLS:
+        raise ValidationFailed(errors=[FieldError(pointer, "too_many", f"Must be at most {MAX_SYMBOLS} symbols.")])
+    errors = [
+        FieldError(f"{pointer}/{index}", "invalid", "Must be 1 to 15 of A-Z, 0-9, dot and hyphen.")
+        for index, symbol in enumerate(symbols)
+        if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol)
+    ]
+    if errors:
+        raise ValidationFailed(errors=errors)
+    return list(dict.fromkeys(symbols))
+
+
+def _check_team(param: Mapping[str, Any]) -> None:
+    if "autogen_config" in param:
+        try:
+            validated(AgentsConfig, param["autogen_config"])
+        except ValidationFailed as failure:
+            errors = [replace(e, pointer=f"param/autogen_config/{e.pointer}".rstrip("/")) for e in failure.errors]
+            raise ValidationFailed(errors=errors) from failure
+
+
+def _resolved(workflow: Workflow | None, param: Mapping[str, Any]) -> tuple[ResolvedStep, ...]:
+    if workflow is None:
+        if "steps" not in param:
+            detail = "Without a workflow, the steps stand here; or name a workflow in workflow_id."
+            raise ValidationFailed(errors=[FieldError("param/steps", "required", detail)])
+        defaults = {key: value for key, value in param.items() if key not in RESERVED_PARAMS}
+        steps, _ = strategy_resolution(
+            type_=WorkflowType.CUSTOM,
+            steps=param["steps"],
+            defaults=defaults,
+            param=defaults,
+            input_data={},
+            steps_pointer="param/steps",
+        )
+        return steps
+    if "steps" in param:
+        detail = "The steps come from the workflow; here stand overrides of its parameters only."
+        raise ValidationFailed(errors=[FieldError("param/steps", "not_allowed", detail)])
+    steps, _ = strategy_resolution(
+        type_=workflow.type, steps=workflow.steps, defaults=workflow.default_params, param=param, input_data={}
+    )
+    return steps
+
+
+def _strategy_type(given: str, steps: Sequence[ResolvedStep]) -> str:
+    """Return the strategy type: the one the signal steps decide by, which a given one must agree with.
+
+    A back-test of the strategy asks for this type; were it another than the live one, it would prove nothing.
+    """
+    known = [slug for step in steps if step.type == "signal" and (slug := step.config.get("strategy_type"))]
+    if given and given not in strategy_types:
+        names = ", ".join(item.slug for item in strategy_types.all())
+        detail = f"There is no such strategy type. Known: {names}."
+        raise ValidationFailed(errors=[FieldError("strategy_type", "unknown", detail)])
+    if known and given and given not in known:
+        detail = f"The signal step decides by {known[0]}; say that, or leave it out."
+        raise ValidationFailed(errors=[FieldError("strategy_type", "mismatch", detail)])
+    return given or (known[0] if known else "")
+
+
+def _workflow(workflow_id: UUID | None) -> Workflow | None:
+    if workflow_id is None:
+        return None
+    # Locked, so that nobody deletes it between this look and the strategy's row.
+    row: Workflow | None = Workflow.objects.select_for_update(of=("self",)).filter(pk=workflow_id).first()
+    if row is None or row.deleted_at is not None:
+        raise ValidationFailed(errors=[FieldError("workflow_id", "unknown", f"There is no workflow {workflow_id}.")])
+    return row
+
+
+def _fill(
+    strategy: Strategy,
+    *,
+    name: str,
+    strategy_type: str,
+    workflow_id: UUID | None,
+    symbols: Sequence[str],
+    param: Mapping[str, Any],
+    enabled: bool,
+    check: bool = True,
+) -> None:
+    if not isinstance(param, Mapping):
+        raise ValidationFailed(errors=[FieldError("param", "invalid", "Must be an object.")])
+    strategy.name = clean_name(name)
+    strategy.symbols = clean_symbols(symbols)
+    strategy.enabled = enabled
+    if check:
+        strategy.workflow = _workflow(workflow_id)
+        _check_team(param)
+        strategy.strategy_type = _strategy_type(strategy_type, _resolved(strategy.workflow, param))
+        strategy.param = dict(param)
+
+
+def _summary(strategy: Strategy) -> dict[str, Any]:
+    return {
+        "name": strategy.name,
+        "strategy_type": strategy.strategy_type,
+        "workflow_id": None if strategy.workflow_id is None else str(strategy.workflow_id),
+        "symbols": strategy.symbols,
+        "param": strategy.param,
+        "enabled": strategy.enabled,
+    }
+
+
+def _locked(strategy_id: UUID) -> Strategy:
+    row: Strategy | None = Strategy.objects.select_for_update(of=("self",)).filter(pk=strategy_id).first()
+    if row is None:
+        raise StrategyNotFound(f"There is no strategy {strategy_id}.")
+    return row
+
+
+def _alive(strategy_id: UUID) -> Strategy:
+    row = _locked(strategy_id)
+    if row.deleted_at is not None:
+        raise StrategyNotFound(f"There is no strategy {strategy_id}.")
+    return row
+
+
+@transaction.atomic
+def strategy_create(
+    *,
+    actor: Actor,
+    name: str,
+    strategy_type: str = "",
+    workflow_id: UUID | None = None,
+    symbols: Sequence[str] = (),
+    param: Mapping[str, Any] | None = None,
+    enabled: bool = True,
+) -> Strategy:
+    """Create a strategy: overrides of a workflow's parameters, or, without one, its own inline steps.
+
+    Raises:
+        ValidationFailed: naming an unknown override (`param/…`), a wrong symbol, an unknown workflow or type.
+        NameTaken
+    """
+    strategy = Strategy(created_by_id=actor.user_id)
+    _fill(
+        strategy,
+        name=name,
+        strategy_type=strategy_type,
+        workflow_id=workflow_id,
+        symbols=symbols,
+        param=param or {},
+        enabled=enabled,
+    )
+    save_named(strategy, "strategy")
+    audit.record(actor=actor, action="strategy.create", target=strategy, after=_summary(strategy))
+    return strategy
+
+
+@transaction.atomic
+def strategy_update(
+    *,
+    actor: Actor,
+    strategy_id: UUID,
+    changes: Mapping[str, Any],
+    precondition: Precondition | None = None,
+) -> Strategy:
+    """Change what `changes` names: `name, strategy_type, workflow_id, symbols, param, enabled`; `param` as a whole.
+
+    Raises:
+        StrategyNotFound, ValidationFailed, NameTaken, PermissionDenied
+    """
+    strategy = _alive(strategy_id)
+    require_owner(actor=actor, created_by_id=strategy.created_by_id)
+    if precondition is not None:
+        precondition(strategy)
+    before = _summary(strategy)
+    values: dict[str, Any] = {
+        "name": strategy.name,
+        # Another workflow or other parameters may decide by another type: then it is derived anew.
+        "strategy_type": "" if {"workflow_id", "param"} & set(changes) else strategy.strategy_type,
+        "workflow_id": strategy.workflow_id,
+        "symbols": strategy.symbols,
+        "param": strategy.param,
+        "enabled": strategy.enabled,
+    }
+    unknown = set(changes) - set(values)
+    if unknown:
+        errors = [FieldError(name, "unknown_field", "There is no such field.") for name in sorted(unknown)]
+        raise ValidationFailed(errors=errors)
+    # A strategy that its workflow's newest version no longer fits must still be renamed or switched off.
+    touched = bool({"workflow_id", "param", "strategy_type"} & set(changes))
+    enabling = bool(changes.get("enabled")) and not strategy.enabled
+    _fill(strategy, **{**values, **changes}, check=touched or enabling)
+    save_named(strategy, "strategy")
+    audit.record(actor=actor, action="strategy.update", target=strategy, before=before, after=_summary(strategy))
+    return strategy
+
+
+@transaction.atomic
+def strategy_delete(*, actor: Actor, strategy_id: UUID, precondition: Precondition | None = None) -> None:
+    """Hide a strategy; its runs and orders stay.
+
+    Raises:
+        StrategyNotFound, PermissionDenied
+    """
+    strategy = _alive(strategy_id)
+    require_owner(actor=actor, created_by_id=strategy.created_by_id)
+    if precondition is not None:
+        precondition(strategy)
+    strategy.deleted_at = utcnow()
+    strategy.save(update_fields=["deleted_at"])
+    audit.record(actor=actor, action="strategy.delete", target=strategy, before=_summary(strategy))
+
+
+@transaction.atomic
+def strategy_restore(*, actor: Actor, strategy_id: UUID) -> Strategy:
+    """Bring a deleted strategy back under its name.
+
+    Raises:
+        StrategyNotFound, NotDeleted, PermissionDenied
+        NameTaken: when another strategy took the name meanwhile.
+        WorkflowDeleted: when its workflow is deleted.
+    """
+    strategy = _locked(strategy_id)
+    require_owner(actor=actor, created_by_id=strategy.created_by_id)
+    if strategy.deleted_at is None:
+        raise NotDeleted(f"Strategy {strategy.name!r} is not deleted.")
+    if strategy.workflow_id is not None:
+        # Locked as in `_workflow`: it must not be deleted between this look and the strategy's return.
+        workflow = Workflow.objects.select_for_update(of=("self",)).get(pk=strategy.workflow_id)
+        if workflow.deleted_at is not None:
+            raise WorkflowDeleted(f"Its workflow {workflow.name!r} is deleted; restore that first.")
+    strategy.deleted_at = None
+    save_named(strategy, "strategy")
+    audit.record(actor=actor, action="strategy.restore", target=strategy, after=_summary(strategy))
+    return strategy

@@ -1,0 +1,48 @@
+"""The strategy types, by slug. `strategy_types.get(slug)` gives one; a higher floor may register more at start-up."""
+
+from tradingsite.common.contracts.registry import Registry
+from workflows.strategies.base import (
+    Condition,
+    Constraint,
+    Parameter,
+    Signals,
+    StrategyType,
+    Study,
+    confidence,
+    sound_bars,
+    target_position,
+)
+from workflows.strategies.breakouts import BOLLINGER_BREAKOUT, DONCHIAN_BREAKOUT
+from workflows.strategies.combinations import THREE_INDICATOR, TWO_INDICATOR
+from workflows.strategies.crossovers import EMA_CROSSOVER, SMA_CROSSOVER
+from workflows.strategies.macd import MACD
+from workflows.strategies.momentum import MOMENTUM
+from workflows.strategies.rsi_reversion import RSI_REVERSION
+
+strategy_types: Registry[StrategyType] = Registry("strategy type")
+
+for _strategy_type in (
+    MOMENTUM,
+    SMA_CROSSOVER,
+    EMA_CROSSOVER,
+    RSI_REVERSION,
+    MACD,
+    BOLLINGER_BREAKOUT,
+    DONCHIAN_BREAKOUT,
+    TWO_INDICATOR,
+    THREE_INDICATOR,
+):
+    strategy_types.register(_strategy_type)
+
+__all__ = [
+    "Condition",
+    "Constraint",
+    "Parameter",
+    "Signals",
+    "StrategyType",
+    "Study",
+    "confidence",
+    "sound_bars",
+    "strategy_types",
+    "target_position",
+]

@@ -1,0 +1,31 @@
+"""Buy what fell too fast, sell it when it rose too fast."""
+
+from market.bars import Bars
+from workflows.strategies.base import Condition, Constraint, Parameter, Params, Signals, StrategyType, Study
+from workflows.strategies.numbers import rsi
+
+
+def _study(bars: Bars, params: Params) -> Study:
+    strength = rsi(bars, params["period"])
+    middle = (params["oversold"] + params["overbought"]) / 2
+    return Study(
+        Signals(strength < params["oversold"], strength > params["overbought"]),
+        (Condition("strength below the middle of its band", middle - strength),),
+        {f"rsi {params['period']}": strength},
+    )
+
+
+RSI_REVERSION = StrategyType(
+    slug="rsi_reversion",
+    title="RSI reversion",
+    help="Enter when the relative strength index is oversold, leave when it is overbought.",
+    parameters=(
+        Parameter("period", "int", 14, "Period of the index.", 2, 500),
+        Parameter("oversold", "float", 30.0, "Enter below this strength.", 0, 100),
+        Parameter("overbought", "float", 70.0, "Leave above this strength.", 0, 100),
+    ),
+    constraints=(Constraint("oversold", lambda p: p["oversold"] < p["overbought"], "Must be less than overbought."),),
+    grid={"period": (7, 14, 21), "oversold": (20.0, 30.0, 40.0), "overbought": (60.0, 70.0, 80.0)},
+    warm_up=lambda p: p["period"] + 1,
+    study_function=_study,
+)
