@@ -1,0 +1,13 @@
+from django.apps import AppConfig
+
+
+class SafetyConfig(AppConfig):
+    name = "safety"
+    verbose_name = "Safety"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from safety.services import audit_write
+        from tradingsite.common import audit
+
+        audit.install_sink(audit_write)

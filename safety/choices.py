@@ -1,0 +1,76 @@
+"""The words of safety: what the gate answers, how the desk trades, what an alert is about."""
+
+from django.db import models
+
+
+class GateCode(models.TextChoices):
+    """Why the gate denied an order, in the order in which it looks. Codes are part of the API contract."""
+
+    KILL_SWITCH_ACTIVE = "KILL_SWITCH_ACTIVE", "The kill switch is set"
+    TRADING_STATE_REDUCING = "TRADING_STATE_REDUCING", "Only orders that reduce risk are allowed"
+    LIVE_TRADING_DISABLED = "LIVE_TRADING_DISABLED", "The desk is in paper mode"
+    INSTRUMENT_NOT_ALLOWED = "INSTRUMENT_NOT_ALLOWED", "The instrument is not enabled"
+    QUANTITY_INVALID = "QUANTITY_INVALID", "The quantity does not fit the instrument"
+    ORDER_NOTIONAL_EXCEEDS_LIMIT = "ORDER_NOTIONAL_EXCEEDS_LIMIT", "The order is too large"
+    POSITION_EXCEEDS_LIMIT = "POSITION_EXCEEDS_LIMIT", "The position would become too large"
+    DAILY_TRADES_EXCEEDED = "DAILY_TRADES_EXCEEDED", "The day's trades are used up"
+    DUPLICATE_ORDER = "DUPLICATE_ORDER", "The same order was placed a moment ago"
+    INSUFFICIENT_CASH = "INSUFFICIENT_CASH", "The cash does not cover the order"
+
+
+class TradingState(models.TextChoices):
+    """How freely the desk trades. HALTED is never stored: it is what a set kill switch makes of the other two."""
+
+    ACTIVE = "active", "Active"
+    REDUCING = "reducing", "Reducing: only orders that reduce risk"
+    HALTED = "halted", "Halted: the kill switch is set"
+
+
+SETTABLE_STATES = [(state.value, state.label) for state in (TradingState.ACTIVE, TradingState.REDUCING)]
+
+
+class KillAction(models.TextChoices):
+    """A line of the kill switch's history."""
+
+    KILLED = "killed", "Killed"
+    RESUMED = "resumed", "Resumed"
+
+
+class CounterName(models.TextChoices):
+    """What is counted per account and trading day."""
+
+    TRADES = "trades", "Trades"
+
+
+class AlertKind(models.TextChoices):
+    """What an alert is about."""
+
+    PRICE_ABOVE = "price_above", "Price above"
+    PRICE_BELOW = "price_below", "Price below"
+    PRICE_CROSSES = "price_crosses", "Price crosses"
+    PERCENT_MOVE = "percent_move", "Percent move"
+    INDICATOR = "indicator", "Indicator"
+    DRIFT = "drift", "Drift"
+    DRAWDOWN = "drawdown", "Drawdown"
+    DAILY_LOSS = "daily_loss", "Daily loss"
+    EXECUTION_FAILED = "execution_failed", "Execution failed"
+    AGENT_DECISION = "agent_decision", "Agent decision"
+    KILL_SWITCH = "kill_switch", "Kill switch"
+    DATA_STALE = "data_stale", "Data stale"
+    EXPRESSION = "expression", "Expression"
+    # Not from a rule: a workflow's own notify step.
+    NOTIFY = "notify", "Workflow notice"
+
+
+class Severity(models.TextChoices):
+    INFO = "info", "Info"
+    WARNING = "warning", "Warning"
+    CRITICAL = "critical", "Critical"
+
+
+class Door(models.TextChoices):
+    """The way by which a change came in."""
+
+    API = "api", "API"
+    SITE = "site", "Site"
+    SYSTEM = "system", "System"

@@ -1,0 +1,39 @@
+"""The coded errors of safety."""
+
+from tradingsite.common.errors import Conflict, NotFound, PermissionDenied, Unavailable
+
+
+class KillSwitchActive(Conflict):
+    """No order leaves and no step begins. Resume with a reason, by a person with the right."""
+
+    code, title = "KILL_SWITCH_ACTIVE", "The kill switch is set"
+
+
+class KillSwitchNotActive(Conflict):
+    code, title = "KILL_SWITCH_NOT_ACTIVE", "The kill switch is not set, so there is nothing to resume"
+
+
+class KillSwitchUnwritable(Unavailable):
+    """Neither the file nor the database took the kill: trading may go on. Stop the processes by hand."""
+
+    code, title = "KILL_SWITCH_UNWRITABLE", "The kill switch could not be written"
+
+
+class KillSwitchStuck(Unavailable):
+    """The switch could not be cleared everywhere, so it stays set."""
+
+    code, title = "KILL_SWITCH_STUCK", "The kill switch could not be cleared"
+
+
+class ResumeNeedsPerson(PermissionDenied):
+    code, title = "RESUME_NEEDS_PERSON", "Only a person with the right may resume"
+
+
+class LedgerReadOnly(Conflict):
+    """A line of history is written once."""
+
+    code, title = "LEDGER_READ_ONLY", "History is never changed"
+
+
+class AlertNotFound(NotFound):
+    code, title = "ALERT_NOT_FOUND", "There is no such alert"

@@ -1,0 +1,106 @@
+"""Reading the kill switch: latched in the database and in a file; either one set, or either one unreadable, is halted.
+
+Read it last, right before anything that cannot be undone: `assert_open` never answers from memory.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.db import Error as DatabaseFault
+
+from safety import sentinel
+from safety.errors import KillSwitchActive
+from safety.models import EVERYTHING, KillSwitch
+from tradingsite.common.clock import rfc3339
+
+DATABASE, FILE = "database", "file"
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class KillState:
+    """What the two halves say of the scopes that were asked for.
+
+    Attributes:
+        sources: which halves are set (`database`, `file`) or not readable (`database unreadable`, `file unreadable`).
+        scope: the scope that is set, the widest first; empty while unreadable is all there is to say.
+    """
+
+    active: bool
+    scope: str = ""
+    reason: str = ""
+    since: datetime | str | None = None
+    by: str = ""
+    sources: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def detail(self) -> str:
+        """Say in a sentence why nothing goes out."""
+        if not self.active:
+            return ""
+        unreadable = [source for source in self.sources if source.endswith(UNREADABLE)]
+        if len(unreadable) == len(self.sources):
+            return f"Halted because the kill switch cannot be read ({', '.join(unreadable)})."
+        what = "Everything is stopped" if self.scope == EVERYTHING else f"Strategy {self.scope} is stopped"
+        why = f": {self.reason}" if self.reason else ""
+        who = f" (by {self.by})" if self.by else ""
+        return f"{what}{why}{who}."
+
+    @property
+    def since_text(self) -> str | None:
+        """Return since when, as RFC 3339."""
+        return rfc3339(self.since) if isinstance(self.since, datetime) else self.since
+
+
+def state(*, strategy_id: UUID | None = None) -> KillState:
+    """Return the state for everything, and for one strategy if given. Never raises."""
+    scopes = [EVERYTHING] if strategy_id is None else [EVERYTHING, str(strategy_id)]
+    return state_of(scopes)
+
+
+def state_of(scopes: list[str]) -> KillState:
+    """Return the state of `scopes`, the widest first. Never raises: what cannot be read is active."""
+    sources: list[str] = []
+    found: dict[str, KillState] = {}
+    try:
+        files = [scope for scope in scopes if sentinel.is_set(scope)]
+    except OSError:
+        files = []
+        sources.append(f"{FILE} {UNREADABLE}")
+    try:
+        rows = {row.scope: row for row in KillSwitch.objects.filter(scope__in=scopes, active=True)}
+    except DatabaseFault:
+        rows = {}
+        sources.append(f"{DATABASE} {UNREADABLE}")
+    for scope in scopes:
+        row = rows.get(scope)
+        if row is not None:
+            found[scope] = KillState(True, scope, row.reason, row.since, row.by)
+        elif scope in files:
+            note = sentinel.read(scope)
+            found[scope] = KillState(True, scope, note.get("reason", ""), note.get("since"), note.get("by", ""))
+    if rows:
+        sources.append(DATABASE)
+    if files:
+        sources.append(FILE)
+    if not sources:
+        return KillState(False)
+    first = next((found[scope] for scope in scopes if scope in found), KillState(True))
+    return KillState(True, first.scope, first.reason, first.since, first.by, tuple(sorted(sources)))
+
+
+def is_active(*, strategy_id: UUID | None = None) -> bool:
+    """Say whether orders and steps of this strategy, or of any, must stop."""
+    return state(strategy_id=strategy_id).active
+
+
+def assert_open(*, strategy_id: UUID | None) -> None:
+    """Return only when both halves can be read and say that orders of this strategy may leave.
+
+    Raises:
+        KillSwitchActive: otherwise.
+    """
+    found = state(strategy_id=strategy_id)
+    if found.active:
+        raise KillSwitchActive(found.detail, extra={"scope": found.scope, "sources": list(found.sources)})
