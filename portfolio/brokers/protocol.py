@@ -1,0 +1,104 @@
+"""What the order service asks of a broker, whichever it is.
+
+A broker answers from its own book. `accepted` and `rejected` are only said on definitive evidence: an adapter raises
+`BrokerUncertain` for a time-out, a disconnect, a 5xx or an answer it cannot read, and the order becomes `unknown`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from portfolio.choices import OrderSide, OrderStatus, OrderType
+from tradingsite.common.errors import Conflict, Unavailable
+
+
+class BrokerUncertain(Unavailable):
+    """Nobody can say whether the broker took the request."""
+
+    code, title = "BROKER_UNCERTAIN", "The broker's answer was lost"
+
+
+class DuplicateClientOrderId(Conflict):
+    """The broker has an order of this id already and did not take another."""
+
+    code, title = "BROKER_DUPLICATE_ORDER", "The broker has an order of this id already"
+
+
+@dataclass(frozen=True)
+class OrderRequest:
+    """What is sent. `source`, `timeframe` and `adjustment` name the series a simulated broker fills from."""
+
+    client_order_id: str
+    symbol: str
+    side: OrderSide
+    order_type: OrderType
+    quantity: Decimal
+    limit_price: Decimal | None
+    source: str
+    timeframe: str
+    adjustment: str
+    market_time: datetime
+
+
+@dataclass(frozen=True)
+class BrokerFill:
+    """One fill in the broker's book. `occurred_at` is the market's time, `fee` an amount of money."""
+
+    venue_fill_id: str
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal
+    occurred_at: datetime
+
+
+@dataclass(frozen=True)
+class BrokerOrder:
+    """An order as the broker sees it now, with all its fills so far."""
+
+    client_order_id: str
+    venue_order_id: str
+    status: OrderStatus
+    symbol: str
+    side: OrderSide
+    quantity: Decimal
+    code: str = ""
+    detail: str = ""
+    fills: tuple[BrokerFill, ...] = ()
+
+
+@dataclass(frozen=True)
+class BrokerPosition:
+    symbol: str
+    quantity: Decimal
+
+
+@dataclass(frozen=True)
+class BrokerAccount:
+    cash: Decimal
+
+
+class Broker(Protocol):
+    """Every method may raise BrokerUncertain."""
+
+    refuses_duplicates: bool
+    """Whether a second order of a known client id is refused by the broker itself."""
+
+    def submit(self, request: OrderRequest) -> BrokerOrder:
+        """Hand an order in.
+
+        Raises:
+            DuplicateClientOrderId: where duplicates are refused.
+        """
+
+    def cancel(self, client_order_id: str) -> BrokerOrder | None:
+        """Ask for a cancel and return how the order stands then; None when the broker does not know it."""
+
+    def order(self, client_order_id: str) -> BrokerOrder | None:
+        """Return the order as it stands now, or None when the broker does not know it."""
+
+    def open_orders(self) -> list[BrokerOrder]: ...
+
+    def positions(self) -> list[BrokerPosition]: ...
+
+    def account(self) -> BrokerAccount: ...

@@ -1,0 +1,84 @@
+"""The words of the order path, and which status may follow which."""
+
+from collections.abc import Mapping
+
+from django.db.models import TextChoices
+
+
+class OrderSide(TextChoices):
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a buy, -1 for a sell."""
+        return 1 if self is OrderSide.BUY else -1
+
+
+class OrderType(TextChoices):
+    MARKET = "market"
+    LIMIT = "limit"
+
+
+class TradingMode(TextChoices):
+    PAPER = "paper"
+    LIVE = "live"
+
+
+class BrokerKind(TextChoices):
+    PAPER = "paper"
+
+
+class OrderStatus(TextChoices):
+    """Where an order stands. *Denied* is ours, *rejected* is the broker's; both carry a code."""
+
+    PENDING = "pending"
+    DENIED = "denied"
+    SUBMITTED = "submitted"
+    ACCEPTED = "accepted"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+S = OrderStatus
+
+# pending: intent committed, never sent. submitted: claimed by the one process that may send it, so it may have reached
+# the broker. unknown: sent, and the answer was lost. Whatever may have been sent leaves its state only on the broker's
+# word, but for two: the claimer itself denies when the kill switch closes before the call, and an order that the broker
+# does not know after `NOT_SENT_AFTER` is cancelled. A cancelled order may still be filled by a fill that was under way.
+TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
+    S.PENDING: frozenset({S.SUBMITTED, S.CANCELLED}),
+    S.SUBMITTED: frozenset(
+        {S.ACCEPTED, S.PARTIALLY_FILLED, S.FILLED, S.REJECTED, S.CANCELLED, S.EXPIRED, S.DENIED, S.UNKNOWN}
+    ),
+    S.UNKNOWN: frozenset({S.ACCEPTED, S.PARTIALLY_FILLED, S.FILLED, S.REJECTED, S.CANCELLED, S.EXPIRED}),
+    S.ACCEPTED: frozenset({S.PARTIALLY_FILLED, S.FILLED, S.REJECTED, S.CANCELLED, S.EXPIRED}),
+    S.PARTIALLY_FILLED: frozenset({S.FILLED, S.CANCELLED, S.EXPIRED}),
+    S.CANCELLED: frozenset({S.FILLED}),
+    S.DENIED: frozenset(),
+    S.FILLED: frozenset(),
+    S.REJECTED: frozenset(),
+    S.EXPIRED: frozenset(),
+}
+
+OPEN = frozenset({S.PENDING, S.SUBMITTED, S.UNKNOWN, S.ACCEPTED, S.PARTIALLY_FILLED})
+"""Statuses in which an order may still be filled, and so holds cash or quantity back."""
+
+AT_BROKER = OPEN - {S.PENDING}
+"""Open, and the broker may know of it."""
+
+
+def may_follow(old: str, new: str) -> bool:
+    """Say whether an order may go from `old` to `new`; staying where it is is no change."""
+    return old == new or OrderStatus(new) in TRANSITIONS[OrderStatus(old)]
+
+
+class SizingMethod(TextChoices):
+    EQUITY_FRACTION = "equity_fraction"
+    NOTIONAL = "notional"
+    QUANTITY = "quantity"
+    ALL_IN = "all_in"

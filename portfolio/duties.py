@@ -1,0 +1,22 @@
+"""What the portfolio does in the background of every process that carries work."""
+
+from portfolio import selectors, services
+from tradingsite.common import background
+from tradingsite.common.clock import utcnow
+
+
+def settle() -> int:
+    """Bring open orders up to what the broker knows."""
+    return services.orders_settle(wall=utcnow())
+
+
+def mark_equity() -> None:
+    """Add a point to each account's equity curve; accounts that never traded have none to add."""
+    for account in selectors.accounts_traded():
+        services.equity_record(account=account, wall=utcnow())
+
+
+def register() -> None:
+    """Register both duties; each is safe in any number of processes at once."""
+    background.register("portfolio.settle", settle, every_s=2)
+    background.register("portfolio.equity", mark_equity, every_s=60)

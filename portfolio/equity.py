@@ -1,0 +1,118 @@
+"""What an account is worth: marks, valuation and the points of the equity curve."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import transaction
+
+from market import selectors as market
+from portfolio.ledger import multiply
+from portfolio.models import Account, EquitySnapshot, Position
+from tradingsite.common.errors import NotFound
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class PositionValue:
+    """A position at a price. Without a mark it is held at its average price, and `mark` is None."""
+
+    position: Position
+    mark: Decimal | None
+    mark_time: datetime | None
+
+    @property
+    def price(self) -> Decimal:
+        return self.position.average_price if self.mark is None else self.mark
+
+    @property
+    def value(self) -> Decimal:
+        """Signed: negative for a short position."""
+        return multiply(self.position.quantity, self.price)
+
+    @property
+    def unrealized_pnl(self) -> Decimal:
+        return ZERO if self.mark is None else self.value - self.position.cost
+
+
+@dataclass(frozen=True)
+class Valuation:
+    """An account at a moment; `complete` says whether every position had a price."""
+
+    cash: Decimal
+    holdings: Sequence[PositionValue]
+
+    @property
+    def positions_value(self) -> Decimal:
+        return sum((holding.value for holding in self.holdings), ZERO)
+
+    @property
+    def equity(self) -> Decimal:
+        return self.cash + self.positions_value
+
+    @property
+    def gross_exposure(self) -> Decimal:
+        return sum((abs(holding.value) for holding in self.holdings), ZERO)
+
+    @property
+    def unrealized_pnl(self) -> Decimal:
+        return sum((holding.unrealized_pnl for holding in self.holdings), ZERO)
+
+    @property
+    def complete(self) -> bool:
+        return all(holding.mark is not None for holding in self.holdings)
+
+
+def mark_of(
+    *, symbol: str, source: str | None, timeframe: str, adjustment: str | None, wall: datetime
+) -> market.PricePoint | None:
+    """Return the last price of a series known at `wall`; None when the series is gone, empty or has none yet."""
+    try:
+        return market.mark_price(symbol=symbol, source=source, timeframe=timeframe, adjustment=adjustment, wall=wall)
+    except NotFound:
+        return None
+
+
+def valuation(*, account: Account, wall: datetime) -> Valuation:
+    """Return the account's cash and its open positions at their marks. One query, whatever the number of positions."""
+    positions = Position.objects.filter(account=account).exclude(quantity=0).select_related("instrument")
+    holdings = []
+    for position in positions:
+        point = mark_of(
+            symbol=position.instrument.symbol,
+            source=position.source,
+            timeframe=position.timeframe,
+            adjustment=position.adjustment,
+            wall=wall,
+        )
+        holdings.append(
+            PositionValue(position, None if point is None else point.price, None if point is None else point.time)
+        )
+    return Valuation(account.cash, tuple(holdings))
+
+
+def equity_record(*, account: Account, wall: datetime, at_most_every_s: float = 60) -> EquitySnapshot | None:
+    """Add a point to the account's equity curve.
+
+    Args:
+        at_most_every_s: adds nothing when the newest point is younger than this.
+
+    Returns:
+        The point, or None when there was one already or a position has no price: a curve holds no guesses.
+    """
+    if at_most_every_s:
+        newest = EquitySnapshot.objects.filter(account=account).order_by("-at").values_list("at", flat=True).first()
+        if newest is not None and wall - newest < timedelta(seconds=at_most_every_s):
+            return None
+    worth = valuation(account=account, wall=wall)
+    if not worth.complete:
+        return None
+    with transaction.atomic():
+        snapshot, _ = EquitySnapshot.objects.update_or_create(
+            account=account,
+            at=wall,
+            defaults={"cash": worth.cash, "positions_value": worth.positions_value, "equity": worth.equity},
+        )
+    return snapshot

@@ -1,0 +1,35 @@
+"""What the order path refuses, and the codes of orders that ended without a fill."""
+
+from tradingsite.common.errors import AppError, Conflict, NotFound
+
+NOT_SENT = "NOT_SENT"
+"""The order was never sent, or the broker does not know it after the time in which it would have arrived."""
+
+ACCOUNT_MODE_MISMATCH = "ACCOUNT_MODE_MISMATCH"
+"""A live order on a paper account, or the other way round."""
+
+
+class AccountMissing(Conflict):
+    code, title = "ACCOUNT_MISSING", "The desk has no account yet"
+
+
+class AccountUnknown(NotFound):
+    code, title = "ACCOUNT_UNKNOWN", "There is no such account"
+
+
+class OrderUnknown(NotFound):
+    code, title = "ORDER_UNKNOWN", "There is no such order"
+
+
+class ClientOrderIdReused(Conflict):
+    code, title = "CLIENT_ORDER_ID_REUSED", "This client order id belongs to an order with another content"
+
+
+class OrderNotOpen(Conflict):
+    code, title = "ORDER_NOT_OPEN", "The order is no longer open"
+
+
+class OrderTransitionRefused(AppError):
+    """A programming error made visible: the table of transitions does not hold this step."""
+
+    code, status, title = "ORDER_TRANSITION_REFUSED", 409, "An order cannot go from the one status to the other"

@@ -1,0 +1,129 @@
+"""The facts that the gate judges by, read at one moment under the account's lock."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.db.models import Q
+
+from market import selectors as market
+from market.models import Instrument
+from portfolio.choices import OPEN, OrderSide, OrderStatus
+from portfolio.equity import Valuation, mark_of, valuation
+from portfolio.ledger import ONE, multiply
+from portfolio.models import Account, Order
+from safety import selectors as safety
+from safety.gate import Exposure
+from tradingsite.common.errors import NotFound
+
+ZERO = Decimal(0)
+
+# Neither was ever on its way to the market, so neither makes the next one a duplicate.
+_NEVER_SENT = (OrderStatus.DENIED, OrderStatus.REJECTED)
+
+
+@dataclass(frozen=True)
+class SeriesFacts:
+    """The series an order is priced by.
+
+    Attributes:
+        market_time: where its market stands; None when the series is unknown.
+        reference_price: the last price known; None when there is none.
+    """
+
+    source: str
+    timeframe: str
+    adjustment: str
+    market_time: datetime | None
+    reference_price: Decimal | None
+
+
+def series_facts(
+    *, instrument: Instrument, source: str | None, timeframe: str, adjustment: str | None, wall: datetime
+) -> SeriesFacts:
+    """Return where the market of a series stands; an unknown series gives facts that the gate will miss."""
+    symbol = instrument.symbol
+    try:
+        series = market.series_get(symbol=symbol, source=source, timeframe=timeframe, adjustment=adjustment)
+    except NotFound:
+        return SeriesFacts(source or "", timeframe, adjustment or "", None, None)
+    slug = series.source.slug
+    point = mark_of(symbol=symbol, source=slug, timeframe=timeframe, adjustment=series.adjustment, wall=wall)
+    return SeriesFacts(
+        source=slug,
+        timeframe=timeframe,
+        adjustment=series.adjustment,
+        market_time=market.market_now(series=series, wall=wall),
+        reference_price=None if point is None else point.price,
+    )
+
+
+def exposure_of(
+    *,
+    account: Account,
+    instrument: Instrument,
+    side: OrderSide,
+    quantity: Decimal,
+    strategy_id: UUID | None,
+    wall: datetime,
+    worth: Valuation | None = None,
+) -> Exposure:
+    """Return what the account holds and has on the way, as an order of `instrument` would meet it.
+
+    An equity that rests on a position without a price is a missing fact.
+    """
+    worth = worth or valuation(account=account, wall=wall)
+    held = next((h for h in worth.holdings if h.position.instrument_id == instrument.pk), None)
+    open_orders = list(Order.objects.filter(account=account, status__in=OPEN))
+    resting = [order for order in open_orders if order.instrument_id == instrument.pk]
+    window = timedelta(seconds=float(safety.settings_get().duplicate_window_s))
+    same = Order.objects.filter(
+        ~Q(status__in=_NEVER_SENT),
+        account=account,
+        instrument=instrument,
+        created_at__gt=wall - window,
+        side=side,
+        quantity=quantity,
+        strategy_id=strategy_id,
+    )
+    return Exposure(
+        cash=account.cash,
+        equity=worth.equity if worth.complete else None,
+        position_quantity=held.position.quantity if held else ZERO,
+        open_buy_quantity=sum((order.remaining for order in resting if order.side == OrderSide.BUY), ZERO),
+        open_sell_quantity=sum((order.remaining for order in resting if order.side == OrderSide.SELL), ZERO),
+        gross_exposure=worth.gross_exposure if worth.complete else None,
+        position_value=ZERO if held is None else (None if held.mark is None else abs(held.value)),
+        open_order_cash=cash_reserved(account=account, orders=open_orders),
+        fee_rate=account.fee_rate,
+        slippage=account.slippage,
+        same_order_recent=same.exists(),
+        instrument_enabled=instrument.enabled,
+    )
+
+
+def cash_reserved(*, account: Account, orders: list[Order] | None = None) -> Decimal:
+    """Return what the open buys of an account will take: the rest of each, at its limit or its reference price."""
+    if orders is None:
+        orders = list(Order.objects.filter(account=account, status__in=OPEN))
+    buys = (order for order in orders if order.side == OrderSide.BUY)
+    return sum(
+        (
+            cash_needed(account, order.remaining, limit=order.limit_price, reference=order.reference_price)
+            for order in buys
+        ),
+        ZERO,
+    )
+
+
+def cash_needed(account: Account, quantity: Decimal, *, limit: Decimal | None, reference: Decimal | None) -> Decimal:
+    """Return what buying takes, the fee included: at the limit, or at the reference price with slippage."""
+    if limit is not None:
+        return multiply(quantity, limit, ONE + account.fee_rate)
+    return multiply(quantity, reference or ZERO, ONE + account.slippage, ONE + account.fee_rate)
+
+
+def with_planned(exposure: Exposure, planned: Decimal) -> Exposure:
+    """Return the exposure with `planned` more cash held back, for a preview of several orders."""
+    return replace(exposure, open_order_cash=(exposure.open_order_cash or ZERO) + planned)

@@ -1,0 +1,174 @@
+"""The one place where an order's status changes, and where fills reach positions and cash.
+
+Every change is made under the account's lock, then the order's; it writes its audit row and its live event in the same
+transaction. The table in `choices` says which changes there are.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from portfolio.brokers.protocol import BrokerFill, BrokerOrder
+from portfolio.choices import OPEN, OrderSide, OrderStatus, may_follow
+from portfolio.equity import equity_record
+from portfolio.errors import OrderTransitionRefused
+from portfolio.ledger import Trade, apply_fill, divide, multiply
+from portfolio.models import Account, Fill, Order, Position
+from tradingsite.common import audit
+from tradingsite.common.actor import Actor
+from tradingsite.common.clock import utcnow
+from tradingsite.common.decimals import decimal_string
+from tradingsite.common.live import publish
+
+logger = logging.getLogger(__name__)
+
+ZERO = Decimal(0)
+BROKER = Actor.system("broker")
+
+
+def order_move(
+    *, actor: Actor, order: Order, status: OrderStatus, code: str = "", detail: str = "", **changes: Any
+) -> None:
+    """Bring a locked order to `status`, with its audit row and live event.
+
+    Args:
+        changes: further fields to write with it.
+
+    Raises:
+        OrderTransitionRefused: when the table of transitions does not hold this step.
+    """
+    before = order.status
+    if not may_follow(before, status):
+        raise OrderTransitionRefused(f"{order.client_order_id} is {before} and cannot become {status}.")
+    order.status, order.code, order.detail = status, code, detail[:500]
+    for name, value in changes.items():
+        setattr(order, name, value)
+    if status not in OPEN and order.closed_at is None:
+        order.closed_at = utcnow()
+    order.save(update_fields=["status", "code", "detail", "closed_at", *changes])
+    audit.record(
+        actor=actor,
+        action=f"order.{status}",
+        target=order,
+        before={"status": before},
+        after={"status": status, "code": code, "filled_quantity": decimal_string(order.filled_quantity)},
+        reason=detail,
+    )
+    order_announce(order)
+
+
+def order_announce(order: Order) -> None:
+    """Tell the sockets of the order's run, if it has one, how the order stands."""
+    if order.execution_id is not None:
+        publish(f"execution:{order.execution_id}", "order", order_facts(order))
+
+
+def order_facts(order: Order) -> dict[str, Any]:
+    """Return an order as a JSON-able mapping: what a step's output and a socket message hold."""
+    average = order.average_price
+    return {
+        "order_id": str(order.id),
+        "client_order_id": order.client_order_id,
+        "symbol": order.instrument.symbol,
+        "side": order.side,
+        "quantity": decimal_string(order.quantity),
+        "status": order.status,
+        "code": order.code,
+        "detail": order.detail,
+        "filled_quantity": decimal_string(order.filled_quantity),
+        "average_price": None if average is None else decimal_string(average),
+        "fees": decimal_string(order.fees),
+    }
+
+
+def fills_apply(*, order_id: UUID, state: BrokerOrder) -> Order:
+    """Write down what the broker says of an order: new fills, each once by its venue id, then the status.
+
+    An answer that is older than what is known already changes nothing.
+
+    Returns:
+        The order as it stands then.
+    """
+    with transaction.atomic():
+        order, account = order_locked(order_id)
+        known = set(Fill.objects.filter(order=order).values_list("venue_fill_id", flat=True))
+        fresh = [fill for fill in state.fills if fill.venue_fill_id not in known]
+        changes: dict[str, Any] = {}
+        if state.venue_order_id and state.venue_order_id != order.venue_order_id:
+            changes["venue_order_id"] = state.venue_order_id
+        if fresh:
+            _take(account, order, fresh)
+            changes |= _filled(order)
+        target = _status_after(state, changes.get("filled_quantity", order.filled_quantity), order.quantity)
+        if not may_follow(order.status, target):
+            logger.info("order %s is %s; a late %s is not news", order.client_order_id, order.status, target)
+            target = OrderStatus(order.status)
+        if changes or target != order.status:
+            order_move(actor=BROKER, order=order, status=target, code=state.code, detail=state.detail, **changes)
+        if fresh:
+            equity_record(account=account, wall=utcnow(), at_most_every_s=0)
+    return order
+
+
+def order_locked(order_id: UUID) -> tuple[Order, Account]:
+    """Lock an order with its account, in the order that every change takes them in."""
+    account_id = Order.objects.values_list("account_id", flat=True).get(pk=order_id)
+    account = Account.objects.locked(account_id)
+    order = Order.objects.locked(order_id)
+    return order, account
+
+
+def _take(account: Account, order: Order, fills: Iterable[BrokerFill]) -> None:
+    side = OrderSide(order.side)
+    series = {"source": order.source, "timeframe": order.timeframe, "adjustment": order.adjustment}
+    position, _ = Position.objects.get_or_create(account=account, instrument_id=order.instrument_id, defaults=series)
+    before: Mapping[str, Any] = {"cash": decimal_string(account.cash), "quantity": decimal_string(position.quantity)}
+    for fill in fills:
+        account.fill_sequence += 1
+        Fill.objects.create(
+            venue_fill_id=fill.venue_fill_id,
+            account=account,
+            order=order,
+            instrument_id=order.instrument_id,
+            sequence=account.fill_sequence,
+            side=side,
+            quantity=fill.quantity,
+            price=fill.price,
+            fee=fill.fee,
+            occurred_at=fill.occurred_at,
+        )
+        trade = Trade(side, fill.quantity, fill.price, fill.fee)
+        position.holding, account.cash = apply_fill(position.holding, account.cash, trade)
+    position.source, position.timeframe, position.adjustment = order.source, order.timeframe, order.adjustment
+    position.save()
+    account.save(update_fields=["cash", "fill_sequence"])
+    audit.record(
+        actor=BROKER,
+        action="account.fill",
+        target=account,
+        before=before,
+        after={"cash": decimal_string(account.cash), "quantity": decimal_string(position.quantity)},
+        reason=f"{order.client_order_id}",
+    )
+
+
+def _filled(order: Order) -> dict[str, Any]:
+    quantity = fees = notional = ZERO
+    for fill in Fill.objects.filter(order=order):
+        quantity += fill.quantity
+        fees += fill.fee
+        notional += multiply(fill.price, fill.quantity)
+    return {"filled_quantity": quantity, "fees": fees, "average_price": divide(notional, quantity)}
+
+
+def _status_after(state: BrokerOrder, filled: Decimal, quantity: Decimal) -> OrderStatus:
+    """Fills speak louder than the status beside them; an open order is one that the broker has accepted."""
+    if filled >= quantity:
+        return OrderStatus.FILLED
+    if state.status not in OPEN:
+        return state.status
+    return OrderStatus.PARTIALLY_FILLED if filled > 0 else OrderStatus.ACCEPTED

@@ -1,0 +1,279 @@
+"""The account and its ledgers, and the paper broker's own book.
+
+Orders name the strategy and the run they come from by plain ids: those apps stand above this one.
+"""
+
+from decimal import Decimal
+from typing import ClassVar, Self
+from uuid import UUID
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from portfolio.choices import OPEN, BrokerKind, OrderSide, OrderStatus, OrderType, TradingMode
+from portfolio.errors import AccountUnknown, OrderUnknown
+from portfolio.ledger import Holding
+from tradingsite.common.clock import utcnow
+from tradingsite.common.decimals import ExactField, MoneyField, PriceField, QuantityField
+from tradingsite.common.models import Entity
+
+ZERO = Decimal(0)
+
+
+class AccountQuerySet(models.QuerySet["Account"]):
+    def locked(self, account_id: UUID) -> "Account":
+        """Lock the account's row until the transaction ends. It is the first lock of every change of its ledgers.
+
+        Raises:
+            AccountUnknown: when there is no such account.
+        """
+        account = self.select_for_update().filter(pk=account_id).first()
+        if account is None:
+            raise AccountUnknown
+        return account
+
+
+class Account(Entity):
+    """Cash, and the rates at which it trades. `cash` is what the fills made of `starting_cash`."""
+
+    name = models.CharField(max_length=80, unique=True)
+    currency = models.CharField(max_length=3, default="USD")
+    mode = models.CharField(max_length=8, choices=TradingMode.choices, default=TradingMode.PAPER)
+    broker = models.CharField(max_length=16, choices=BrokerKind.choices, default=BrokerKind.PAPER)
+    starting_cash = MoneyField()
+    cash = MoneyField()
+    fee_rate = ExactField(default=Decimal("0.001"), help_text="Fraction of the filled notional.")
+    slippage = ExactField(default=Decimal("0.0005"), help_text="Fraction of the price, against the trader.")
+    is_default = models.BooleanField(default=False)
+    fill_sequence = models.BigIntegerField(default=0, editable=False)
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        db_table = "account"
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["is_default"], condition=Q(is_default=True), name="account_one_default"),
+            models.CheckConstraint(condition=Q(starting_cash__gt=0), name="account_starting_cash_positive"),
+            models.CheckConstraint(condition=Q(fee_rate__gte=0, fee_rate__lt=1), name="account_fee_rate_fraction"),
+            models.CheckConstraint(condition=Q(slippage__gte=0, slippage__lt=1), name="account_slippage_fraction"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OrderQuerySet(models.QuerySet["Order"]):
+    def open(self) -> Self:
+        return self.filter(status__in=OPEN)
+
+    def locked(self, order_id: UUID) -> "Order":
+        """Lock the order's row until the transaction ends; lock its account first.
+
+        Raises:
+            OrderUnknown: when there is no such order.
+        """
+        order = self.select_for_update(of=("self",)).select_related("instrument").filter(pk=order_id).first()
+        if order is None:
+            raise OrderUnknown
+        return order
+
+
+class Order(Entity):
+    """An intent, committed before it is sent, and what became of it."""
+
+    client_order_id = models.CharField(max_length=100, unique=True)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="orders")
+    instrument = models.ForeignKey("market.Instrument", on_delete=models.PROTECT, related_name="+")
+    strategy_id = models.UUIDField(null=True, blank=True, db_index=True)
+    execution_id = models.UUIDField(null=True, blank=True, db_index=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    mode = models.CharField(max_length=8, choices=TradingMode.choices)
+    side = models.CharField(max_length=4, choices=OrderSide.choices)
+    type = models.CharField(max_length=8, choices=OrderType.choices)
+    quantity = QuantityField()
+    limit_price = PriceField(null=True, blank=True)
+    reference_price = PriceField(null=True, blank=True)
+    source = models.CharField(max_length=40)
+    timeframe = models.CharField(max_length=8)
+    adjustment = models.CharField(max_length=20)
+    submitted_market_time = models.DateTimeField(null=True, blank=True)
+    decision_id = models.UUIDField(null=True, blank=True)
+    status = models.CharField(max_length=20, choices=OrderStatus.choices)
+    code = models.CharField(max_length=60, blank=True, default="")
+    detail = models.CharField(max_length=500, blank=True, default="")
+    venue_order_id = models.CharField(max_length=100, blank=True, default="")
+    filled_quantity = QuantityField(default=ZERO)
+    average_price = PriceField(null=True, blank=True)
+    fees = MoneyField(default=ZERO)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OrderQuerySet.as_manager()
+
+    class Meta:
+        db_table = "orders"
+        ordering: ClassVar = ["-created_at", "-id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(status=OrderStatus.DENIED) | Q(quantity__gt=0), name="order_quantity_positive"
+            ),
+            models.CheckConstraint(condition=Q(filled_quantity__gte=0), name="order_filled_not_negative"),
+            models.CheckConstraint(
+                condition=~Q(type=OrderType.LIMIT) | Q(limit_price__isnull=False), name="order_limit_has_price"
+            ),
+        ]
+        indexes: ClassVar = [
+            # What is open is looked for every two seconds and before every order; there is little of it.
+            models.Index(fields=["account", "instrument"], condition=Q(status__in=sorted(OPEN)), name="order_open"),
+            models.Index(fields=["account", "instrument", "-created_at"], name="order_recent"),
+            models.Index(fields=["-created_at", "-id"], name="order_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.quantity.normalize():f} ({self.client_order_id})"
+
+    @property
+    def is_open(self) -> bool:
+        return OrderStatus(self.status) in OPEN
+
+    @property
+    def remaining(self) -> Decimal:
+        return max(self.quantity - self.filled_quantity, ZERO)
+
+
+class Fill(models.Model):
+    """One fill of an order. Written once; positions and cash can be rebuilt from the fills alone."""
+
+    id = models.BigAutoField(primary_key=True)
+    venue_fill_id = models.CharField(max_length=120, unique=True)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="fills")
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="fills")
+    instrument = models.ForeignKey("market.Instrument", on_delete=models.PROTECT, related_name="+")
+    sequence = models.BigIntegerField()
+    side = models.CharField(max_length=4, choices=OrderSide.choices)
+    quantity = QuantityField()
+    price = PriceField()
+    fee = MoneyField()
+    occurred_at = models.DateTimeField()
+    recorded_at = models.DateTimeField(default=utcnow)
+
+    class Meta:
+        db_table = "fill"
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            # The order in which the ledger took them: realised profit depends on it.
+            models.UniqueConstraint(fields=["account", "sequence"], name="fill_account_sequence"),
+            models.CheckConstraint(condition=Q(quantity__gt=0, price__gt=0), name="fill_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.quantity.normalize():f} at {self.price.normalize():f}"
+
+
+class Position(Entity):
+    """What an account holds of an instrument, and the series by which it is marked."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="positions")
+    instrument = models.ForeignKey("market.Instrument", on_delete=models.PROTECT, related_name="+")
+    quantity = QuantityField(default=ZERO)
+    cost = MoneyField(default=ZERO)
+    average_price = PriceField(default=ZERO)
+    realized_pnl = MoneyField(default=ZERO)
+    fees = MoneyField(default=ZERO)
+    source = models.CharField(max_length=40)
+    timeframe = models.CharField(max_length=8)
+    adjustment = models.CharField(max_length=20)
+
+    class Meta:
+        db_table = "position"
+        ordering: ClassVar = ["instrument__symbol"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "instrument"], name="position_account_instrument")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity.normalize():f} at {self.average_price.normalize():f}"
+
+    @property
+    def holding(self) -> Holding:
+        return Holding(self.quantity, self.cost, self.realized_pnl, self.fees)
+
+    @holding.setter
+    def holding(self, holding: Holding) -> None:
+        self.quantity, self.cost = holding.quantity, holding.cost
+        self.realized_pnl, self.fees = holding.realized_pnl, holding.fees
+        self.average_price = holding.average_price
+
+
+class EquitySnapshot(models.Model):
+    """What an account was worth at a moment of wall time."""
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="snapshots")
+    at = models.DateTimeField(default=utcnow)
+    cash = MoneyField()
+    positions_value = MoneyField()
+    equity = MoneyField()
+
+    class Meta:
+        db_table = "equity_snapshot"
+        ordering: ClassVar = ["-at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "at"], name="equity_snapshot_account_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.equity.normalize():f} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class PaperOrder(Entity):
+    """An order in the paper broker's own book, which the desk reads only through the broker."""
+
+    client_order_id = models.CharField(max_length=100, unique=True)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+    symbol = models.CharField(max_length=20)
+    side = models.CharField(max_length=4, choices=OrderSide.choices)
+    type = models.CharField(max_length=8, choices=OrderType.choices)
+    quantity = QuantityField()
+    limit_price = PriceField(null=True, blank=True)
+    fee_rate = ExactField()
+    slippage = ExactField()
+    source = models.CharField(max_length=40)
+    timeframe = models.CharField(max_length=8)
+    adjustment = models.CharField(max_length=20)
+    market_time = models.DateTimeField()
+    bars_seen_until = models.DateTimeField()
+    quotes_seen_until = models.DateTimeField()
+    status = models.CharField(max_length=20, choices=OrderStatus.choices, default=OrderStatus.ACCEPTED)
+
+    class Meta:
+        db_table = "paper_order"
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.client_order_id
+
+
+class PaperFill(models.Model):
+    """A fill in the paper broker's own book."""
+
+    id = models.BigAutoField(primary_key=True)
+    venue_fill_id = models.CharField(max_length=120, unique=True)
+    order = models.ForeignKey(PaperOrder, on_delete=models.PROTECT, related_name="fills")
+    quantity = QuantityField()
+    price = PriceField()
+    fee = MoneyField()
+    occurred_at = models.DateTimeField()
+    created_at = models.DateTimeField(default=utcnow)
+
+    class Meta:
+        db_table = "paper_fill"
+        ordering: ClassVar = ["id"]
+
+    def __str__(self) -> str:
+        return self.venue_fill_id

@@ -1,0 +1,408 @@
+"""The order service: intent first, then send. Nothing else imports a broker.
+
+1. One transaction locks the account, asks the gate, and commits the order as `pending` or `denied`.
+2. The caller's last check runs; the order is claimed (`submitted`) by whoever is to send it; the kill switch is read
+   again, last; then the broker is called.
+3. What the broker says is written down. An answer that was lost makes the order `unknown`.
+
+A process may die between any two of these. Calling `order_place` again with the same client order id goes on where it
+stopped: a `pending` order was never sent and is sent now; a `submitted` one is looked up at the broker first, and sent
+again only while it is young and only to a broker that refuses duplicates itself; an `unknown` one is only looked up.
+`orders_settle` never sends: what a dead process left is resolved by asking, and cancelled as NOT_SENT once it could no
+longer be on its way.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+
+from market import selectors as market
+from market.models import Instrument
+from portfolio.brokers import Broker, BrokerOrder, BrokerUncertain, DuplicateClientOrderId, OrderRequest, broker_for
+from portfolio.choices import OrderSide, OrderStatus, OrderType, TradingMode
+from portfolio.errors import ACCOUNT_MODE_MISMATCH, NOT_SENT, ClientOrderIdReused, OrderNotOpen
+from portfolio.facts import SeriesFacts, exposure_of, series_facts
+from portfolio.fills import fills_apply, order_announce, order_locked, order_move
+from portfolio.models import Account, Order
+from safety import killswitch
+from safety.errors import KillSwitchActive
+from safety.gate import OrderIntent, Verdict
+from safety.services import order_check
+from tradingsite.common import audit
+from tradingsite.common.actor import Actor
+from tradingsite.common.clock import utcnow
+from tradingsite.common.decimals import decimal_string, to_decimal
+from tradingsite.common.errors import AppError, FieldError, ValidationFailed
+
+logger = logging.getLogger(__name__)
+
+NOT_SENT_AFTER = timedelta(seconds=120)
+"""Longer than any broker's time-out: a request that has not arrived by then never will."""
+
+DESK = Actor.system("order desk")
+
+
+def order_place(
+    *,
+    actor: Actor,
+    account: Account,
+    symbol: str,
+    side: str,
+    quantity: Decimal,
+    order_type: str = "market",
+    limit_price: Decimal | None = None,
+    client_order_id: str,
+    strategy_id: UUID | None = None,
+    execution_id: UUID | None = None,
+    mode: str = "paper",
+    source: str | None = None,
+    timeframe: str = "1d",
+    adjustment: str | None = None,
+    before_send: Callable[[], None] | None = None,
+) -> Order:
+    """Put an order to the gate and, when it passes, to the broker. At most one broker order per `client_order_id`.
+
+    Args:
+        quantity: units of the instrument; what the gate does not allow is recorded as a denied order.
+        source, timeframe, adjustment: the series that prices it; the instrument's default source when None.
+        before_send: called when the intent is committed, before anything is sent; what it raises leaves the order
+            `pending` and is passed on.
+
+    Returns:
+        The order as it stands then; `denied`, `rejected` and `unknown` are answers, not errors.
+
+    Raises:
+        InstrumentUnknown: when there is no such instrument.
+        ClientOrderIdReused: when the id belongs to an order with another content.
+        ValidationFailed: for words or numbers that no order can have.
+    """
+    wall = utcnow()
+    _words_check(side=side, order_type=order_type, mode=mode, client_order_id=client_order_id, limit_price=limit_price)
+    instrument = market.instrument_get(symbol)
+    intent = Order(
+        client_order_id=client_order_id,
+        account=account,
+        instrument=instrument,
+        strategy_id=strategy_id,
+        execution_id=execution_id,
+        created_by_id=actor.user_id,
+        mode=mode,
+        side=side,
+        type=order_type,
+        quantity=to_decimal(quantity, "quantity"),
+        limit_price=None if limit_price is None else to_decimal(limit_price, "limit_price"),
+    )
+    existing = _existing(intent)
+    if existing is None:
+        facts = series_facts(
+            instrument=instrument, source=source, timeframe=timeframe, adjustment=adjustment, wall=wall
+        )
+        existing = _intent_commit(actor=actor, intent=intent, facts=facts, wall=wall)
+    return _carry_on(order=existing, before_send=before_send, wall=wall)
+
+
+def order_cancel(*, actor: Actor, order: Order, code: str = "", reason: str = "") -> Order:
+    """Cancel an open order: here when it was never sent, else at the broker.
+
+    A fill that came first stands. When the broker's answer is lost, the wish is kept and tried again by
+    `orders_settle`.
+
+    Raises:
+        OrderNotOpen: when the order is closed.
+    """
+    with transaction.atomic():
+        locked, account = order_locked(order.pk)
+        if not locked.is_open:
+            raise OrderNotOpen(f"The order is {locked.status}.")
+        if locked.status == OrderStatus.PENDING:
+            order_move(actor=actor, order=locked, status=OrderStatus.CANCELLED, code=code, detail=reason)
+            return locked
+        if locked.cancel_requested_at is None:
+            locked.cancel_requested_at = utcnow()
+            locked.save(update_fields=["cancel_requested_at"])
+            audit.record(actor=actor, action="order.cancel_request", target=locked, reason=reason)
+    try:
+        state = broker_for(account, wall=utcnow()).cancel(locked.client_order_id)
+    except (BrokerUncertain, OSError) as error:
+        logger.warning("cancel of %s was not confirmed: %s", locked.client_order_id, error)
+        return locked
+    if state is None:
+        return locked
+    if state.status == OrderStatus.CANCELLED:
+        state = _coded(state, code, reason)
+    return fills_apply(order_id=locked.pk, state=state)
+
+
+def orders_settle(*, wall: datetime) -> int:
+    """Bring every open order up to what its broker knows; cancel what a kill switch stands over.
+
+    Returns:
+        How many orders changed.
+    """
+    changed = 0
+    halted: dict[UUID | None, str] = {}
+    for order in list(Order.objects.open().select_related("account", "instrument").order_by("created_at")):
+        if order.strategy_id not in halted:
+            halted[order.strategy_id] = _halted(order.strategy_id)
+        before = (order.status, order.filled_quantity)
+        # One order that cannot be settled must not keep the others from it.
+        try:
+            after = _settle(order=order, halted=halted[order.strategy_id], wall=wall)
+        except (AppError, OSError) as error:
+            logger.warning("order %s cannot be settled for now: %s", order.client_order_id, error)
+            continue
+        changed += (after.status, after.filled_quantity) != before
+    return changed
+
+
+def _words_check(*, side: str, order_type: str, mode: str, client_order_id: str, limit_price: Decimal | None) -> None:
+    errors = [
+        FieldError(pointer, "invalid_choice", f"Must be one of {', '.join(words)}.")
+        for pointer, word, words in (
+            ("side", side, OrderSide.values),
+            ("type", order_type, OrderType.values),
+            ("mode", mode, TradingMode.values),
+        )
+        if word not in words
+    ]
+    if not 1 <= len(client_order_id) <= 100:
+        errors.append(FieldError("client_order_id", "invalid", "Must have 1 to 100 characters."))
+    if (order_type == OrderType.LIMIT) != (limit_price is not None):
+        errors.append(FieldError("limit_price", "invalid", "A limit order has a limit price, a market order none."))
+    elif limit_price is not None and not limit_price > 0:
+        errors.append(FieldError("limit_price", "min_value", "Must be above zero."))
+    if errors:
+        raise ValidationFailed(errors=errors)
+
+
+_CONTENT = [
+    "account_id",
+    "instrument_id",
+    "strategy_id",
+    "execution_id",
+    "mode",
+    "side",
+    "type",
+    "quantity",
+    "limit_price",
+]
+
+
+def _existing(intent: Order) -> Order | None:
+    order = Order.objects.select_related("instrument", "account").filter(client_order_id=intent.client_order_id).first()
+    if order is not None:
+        different = [name for name in _CONTENT if getattr(order, name) != getattr(intent, name)]
+        if different:
+            raise ClientOrderIdReused(f"{order.client_order_id} has another {', '.join(different)}.")
+    return order
+
+
+def _intent_commit(*, actor: Actor, intent: Order, facts: SeriesFacts, wall: datetime) -> Order:
+    """Ask the gate and commit the intent. Durable: an intent inside another transaction might be sent and forgotten."""
+    with transaction.atomic(durable=True):
+        account = Account.objects.locked(intent.account_id)
+        existing = _existing(intent)
+        if existing is not None:
+            return existing
+        intent.account = account
+        intent.source, intent.timeframe, intent.adjustment = facts.source, facts.timeframe, facts.adjustment
+        intent.reference_price, intent.submitted_market_time = facts.reference_price, facts.market_time
+        mismatch = intent.mode != account.mode
+        verdict = order_check(
+            intent=intent_of(intent, intent.instrument),
+            exposure=exposure_of(
+                account=account,
+                instrument=intent.instrument,
+                side=OrderSide(intent.side),
+                quantity=intent.quantity,
+                strategy_id=intent.strategy_id,
+                wall=wall,
+            ),
+            actor=actor,
+            # An order that this account cannot carry must not use up the day's trades.
+            consume=not mismatch,
+        )
+        intent.decision_id = verdict.decision_id
+        intent.status, intent.code, intent.detail = _first_status(verdict, account, mismatch=mismatch)
+        if intent.status == OrderStatus.DENIED:
+            intent.closed_at = utcnow()
+        intent.save(force_insert=True)
+        audit.record(
+            actor=actor,
+            action="order.place",
+            target=intent,
+            after={
+                "client_order_id": intent.client_order_id,
+                "symbol": intent.instrument.symbol,
+                "side": intent.side,
+                "quantity": decimal_string(intent.quantity),
+                "status": intent.status,
+                "code": intent.code,
+            },
+        )
+        order_announce(intent)
+    return intent
+
+
+def intent_of(order: Order, instrument: Instrument) -> OrderIntent:
+    """Return an order as the gate judges it."""
+    return OrderIntent(
+        client_order_id=order.client_order_id,
+        account_id=order.account_id,
+        strategy_id=order.strategy_id,
+        execution_id=order.execution_id,
+        symbol=instrument.symbol,
+        side=order.side,
+        quantity=order.quantity,
+        order_type=order.type,
+        limit_price=order.limit_price,
+        reference_price=order.reference_price,
+        mode=order.mode,
+        quantity_precision=instrument.quantity_precision,
+        lot_size=instrument.lot_size,
+    )
+
+
+def _first_status(verdict: Verdict, account: Account, *, mismatch: bool) -> tuple[OrderStatus, str, str]:
+    if not verdict.allowed:
+        return OrderStatus.DENIED, verdict.code, verdict.detail[:500]
+    if mismatch:
+        return OrderStatus.DENIED, ACCOUNT_MODE_MISMATCH, f"Account {account.name} trades {account.mode} only."
+    return OrderStatus.PENDING, "", ""
+
+
+def _carry_on(*, order: Order, before_send: Callable[[], None] | None, wall: datetime) -> Order:
+    broker = broker_for(order.account, wall=wall)
+    match OrderStatus(order.status):
+        case OrderStatus.PENDING:
+            if utcnow() - order.created_at > NOT_SENT_AFTER:
+                return _give_up(order)
+            return _send(order=order, broker=broker, before_send=before_send)
+        case OrderStatus.SUBMITTED:
+            return _resume(order=order, broker=broker, before_send=before_send)
+        case OrderStatus.UNKNOWN:
+            try:
+                return _look_up(order=order, broker=broker) or order
+            except (BrokerUncertain, OSError):
+                return order
+        case _:
+            return order
+
+
+def _send(*, order: Order, broker: Broker, before_send: Callable[[], None] | None) -> Order:
+    if before_send is not None:
+        before_send()
+    with transaction.atomic(durable=True):
+        order, _ = order_locked(order.pk)
+        if order.status != OrderStatus.PENDING:
+            return order
+        order_move(actor=DESK, order=order, status=OrderStatus.SUBMITTED, sent_at=utcnow())
+    try:
+        killswitch.assert_open(strategy_id=order.strategy_id)
+    except KillSwitchActive as error:
+        return _move(order, OrderStatus.DENIED, error.code, error.detail)
+    return _submit(order=order, broker=broker)
+
+
+def _resume(*, order: Order, broker: Broker, before_send: Callable[[], None] | None) -> Order:
+    """Go on with an order that another process claimed: it may have been sent, or be just about to be."""
+    try:
+        known = _look_up(order=order, broker=broker)
+    except (BrokerUncertain, OSError):
+        return order
+    if known is not None:
+        return known
+    age = utcnow() - (order.sent_at or order.created_at)
+    if age > NOT_SENT_AFTER:
+        return _give_up(order)
+    if not broker.refuses_duplicates:
+        return order
+    if before_send is not None:
+        before_send()
+    if killswitch.is_active(strategy_id=order.strategy_id):
+        # The first sender may have got through all the same, so the order is left to be looked up.
+        return order
+    return _submit(order=order, broker=broker)
+
+
+def _submit(*, order: Order, broker: Broker) -> Order:
+    request = OrderRequest(
+        client_order_id=order.client_order_id,
+        symbol=order.instrument.symbol,
+        side=OrderSide(order.side),
+        order_type=OrderType(order.type),
+        quantity=order.quantity,
+        limit_price=order.limit_price,
+        source=order.source,
+        timeframe=order.timeframe,
+        adjustment=order.adjustment,
+        market_time=order.submitted_market_time or order.created_at,
+    )
+    try:
+        try:
+            state = broker.submit(request)
+        except DuplicateClientOrderId:
+            return _look_up(order=order, broker=broker) or order
+    except (BrokerUncertain, OSError) as error:
+        logger.warning("the answer for %s was lost: %s", order.client_order_id, error)
+        return _move(order, OrderStatus.UNKNOWN, BrokerUncertain.code, str(error))
+    return fills_apply(order_id=order.pk, state=state)
+
+
+def _look_up(*, order: Order, broker: Broker) -> Order | None:
+    """Ask the broker for the order and write down what it says; None when it does not know it."""
+    state = broker.order(order.client_order_id)
+    return None if state is None else fills_apply(order_id=order.pk, state=state)
+
+
+def _settle(*, order: Order, halted: str, wall: datetime) -> Order:
+    if halted and order.cancel_requested_at is None:
+        try:
+            order = order_cancel(actor=DESK, order=order, code=KillSwitchActive.code, reason=halted)
+        except OrderNotOpen:
+            return Order.objects.get(pk=order.pk)
+        if not order.is_open:
+            return order
+    age = utcnow() - (order.sent_at or order.created_at)
+    if order.status == OrderStatus.PENDING:
+        return _give_up(order) if age > NOT_SENT_AFTER else order
+    broker = broker_for(order.account, wall=wall)
+    if order.cancel_requested_at is not None:
+        state = broker.cancel(order.client_order_id)
+    else:
+        state = broker.order(order.client_order_id)
+    if state is not None:
+        return fills_apply(order_id=order.pk, state=state)
+    if order.status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN):
+        return _give_up(order) if age > NOT_SENT_AFTER else order
+    logger.error("the broker no longer knows order %s, which it had accepted", order.client_order_id)
+    return order
+
+
+def _give_up(order: Order) -> Order:
+    return _move(order, OrderStatus.CANCELLED, NOT_SENT, "It never reached the broker.")
+
+
+def _move(order: Order, status: OrderStatus, code: str, detail: str) -> Order:
+    """Move an order unless another process has taken it further in the meantime."""
+    with transaction.atomic():
+        locked, _ = order_locked(order.pk)
+        if locked.status == order.status:
+            order_move(actor=DESK, order=locked, status=status, code=code, detail=detail)
+    return locked
+
+
+def _halted(strategy_id: UUID | None) -> str:
+    """Why the orders of a strategy must go, or nothing. A switch that cannot be read stops new orders, and no more."""
+    found = killswitch.state(strategy_id=strategy_id)
+    is_set = {killswitch.DATABASE, killswitch.FILE} & set(found.sources)
+    return found.detail if is_set else ""
+
+
+def _coded(state: BrokerOrder, code: str, reason: str) -> BrokerOrder:
+    return replace(state, code=code or state.code, detail=reason or state.detail)

@@ -1,0 +1,154 @@
+"""Reading accounts, positions, orders and the equity curve."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.utils import timezone
+
+from market.models import DataSource
+from portfolio.equity import PositionValue, Valuation, valuation
+from portfolio.errors import AccountMissing, OrderUnknown
+from portfolio.facts import cash_reserved
+from portfolio.ledger import divide
+from portfolio.models import Account, EquitySnapshot, Fill, Order, Position
+
+ZERO = Decimal(0)
+CURVE_LIMIT = 2000
+
+
+def account_default() -> Account:
+    """Return the account that the desk trades in.
+
+    Raises:
+        AccountMissing: before the first set-up.
+    """
+    account = Account.objects.filter(is_default=True).first()
+    if account is None:
+        raise AccountMissing("There is no default account: run `manage.py demo`, or make one in the admin.")
+    return account
+
+
+def accounts_traded() -> QuerySet[Account]:
+    """Return the accounts that ever had a fill."""
+    return Account.objects.filter(Exists(Fill.objects.filter(account=OuterRef("pk"))))
+
+
+def position_quantity(account: Account, symbol: str) -> Decimal:
+    """Return the signed quantity held; zero when flat."""
+    held = Position.objects.filter(account=account, instrument__symbol=symbol).values_list("quantity", flat=True)
+    return held.first() or ZERO
+
+
+def orders_visible() -> QuerySet[Order]:
+    """Return all orders with what a list of them shows."""
+    return Order.objects.select_related("instrument")
+
+
+def order_get(order_id: UUID) -> Order:
+    """Return an order with its fills.
+
+    Raises:
+        OrderUnknown: when there is no such order.
+    """
+    order = orders_visible().select_related("account").prefetch_related("fills__instrument").filter(pk=order_id).first()
+    if order is None:
+        raise OrderUnknown
+    return order
+
+
+def fills_visible() -> QuerySet[Fill]:
+    """Return all fills with what a list of them shows."""
+    return Fill.objects.select_related("instrument", "order")
+
+
+def equity_curve(account: Account, *, start: datetime | None = None, limit: int = CURVE_LIMIT) -> list[EquitySnapshot]:
+    """Return the newest `limit` points of the equity curve, oldest first."""
+    points = EquitySnapshot.objects.filter(account=account)
+    if start is not None:
+        points = points.filter(at__gte=start)
+    return list(reversed(points.order_by("-at")[:limit]))
+
+
+def positions(account: Account, wall: datetime) -> list[dict[str, Any]]:
+    """Return the open positions at their marks, ordered by symbol; see `account_summary` for the shape."""
+    return _positions(valuation(account=account, wall=wall))
+
+
+def account_summary(account: Account, wall: datetime) -> dict[str, Any]:
+    """Return what the account is worth at `wall`.
+
+    Returns:
+        Money as Decimal in the account's currency: `cash`, `cash_reserved` (held back by open buys), `equity`,
+        `positions_value`, `gross_exposure`, `realized_pnl` (after all fees), `unrealized_pnl`, `fees`, `day_pnl`
+        (against the last point before midnight, site time), `total_return` and `drawdown` (fractions, float; the
+        drawdown from the highest point of the curve, positive), `valued` (whether every position had a price) and
+        `positions`: one mapping each with `symbol, name, quantity, average_price, cost, mark_price, mark_time, value,
+        weight, unrealized_pnl, realized_pnl, fees, source, source_title, timeframe, adjustment, generated,
+        historical`.
+    """
+    worth = valuation(account=account, wall=wall)
+    equity = worth.equity
+    booked = list(Position.objects.filter(account=account).values_list("realized_pnl", "fees"))
+    peak = EquitySnapshot.objects.filter(account=account).aggregate(peak=Max("equity"))["peak"] or account.starting_cash
+    peak = max(peak, account.starting_cash, equity)
+    return {
+        "account_id": account.pk,
+        "name": account.name,
+        "currency": account.currency,
+        "mode": account.mode,
+        "as_of": wall,
+        "starting_cash": account.starting_cash,
+        "cash": account.cash,
+        "cash_reserved": cash_reserved(account=account),
+        "equity": equity,
+        "positions_value": worth.positions_value,
+        "gross_exposure": worth.gross_exposure,
+        "realized_pnl": sum((realized for realized, _ in booked), ZERO),
+        "unrealized_pnl": worth.unrealized_pnl,
+        "fees": sum((fees for _, fees in booked), ZERO),
+        "day_pnl": equity - _equity_before_today(account, wall),
+        "total_return": float(equity / account.starting_cash - 1),
+        "drawdown": float(1 - equity / peak),
+        "valued": worth.complete,
+        "positions": _positions(worth),
+    }
+
+
+def _equity_before_today(account: Account, wall: datetime) -> Decimal:
+    midnight = timezone.localtime(wall).replace(hour=0, minute=0, second=0, microsecond=0)
+    before = EquitySnapshot.objects.filter(account=account, at__lt=midnight).order_by("-at")
+    return before.values_list("equity", flat=True).first() or account.starting_cash
+
+
+def _positions(worth: Valuation) -> list[dict[str, Any]]:
+    slugs = {holding.position.source for holding in worth.holdings}
+    sources = {source.slug: source for source in DataSource.objects.filter(slug__in=slugs)} if slugs else {}
+    rows = [_position(holding, worth, sources.get(holding.position.source)) for holding in worth.holdings]
+    return sorted(rows, key=lambda row: str(row["symbol"]))
+
+
+def _position(holding: PositionValue, worth: Valuation, source: DataSource | None) -> dict[str, Any]:
+    position = holding.position
+    return {
+        "symbol": position.instrument.symbol,
+        "name": position.instrument.name,
+        "quantity": position.quantity,
+        "average_price": position.average_price,
+        "cost": position.cost,
+        "mark_price": holding.mark,
+        "mark_time": holding.mark_time,
+        "value": holding.value,
+        "weight": float(divide(holding.value, worth.equity)) if worth.equity > 0 else None,
+        "unrealized_pnl": holding.unrealized_pnl,
+        "realized_pnl": position.realized_pnl,
+        "fees": position.fees,
+        "source": position.source,
+        "source_title": source.title if source else position.source,
+        "timeframe": position.timeframe,
+        "adjustment": position.adjustment,
+        "generated": bool(source and source.generated),
+        "historical": bool(source and source.clock == "historical"),
+    }

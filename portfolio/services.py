@@ -1,0 +1,18 @@
+"""Every change of the portfolio's state, by name. All doors (API, steps, admin, commands) come through here."""
+
+from portfolio.accounts import account_ensure_default
+from portfolio.equity import equity_record
+from portfolio.orders import NOT_SENT_AFTER, order_cancel, order_place, orders_settle
+from portfolio.rebuild import Difference, positions_check, positions_rebuild
+
+__all__ = [
+    "NOT_SENT_AFTER",
+    "Difference",
+    "account_ensure_default",
+    "equity_record",
+    "order_cancel",
+    "order_place",
+    "orders_settle",
+    "positions_check",
+    "positions_rebuild",
+]
