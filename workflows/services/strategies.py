@@ -1,6 +1,5 @@
 """Every change of a strategy."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ from django.db import transaction
 
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
-from tradingsite.common.api.serializers import validated
+from tradingsite.common.api.serializers import SYMBOL, validated
 from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import FieldError, ValidationFailed
 from workflows.agent_section import AgentsConfig
@@ -23,7 +22,6 @@ from workflows.services.guards import Precondition, clean_name, require_owner, s
 from workflows.strategies import strategy_types
 
 MAX_SYMBOLS = 500
-_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,14}")
 
 
 def clean_symbols(symbols: object, pointer: str = "symbols") -> list[str]:
@@ -39,9 +37,9 @@ def clean_symbols(symbols: object, pointer: str = "symbols") -> list[str]:
     if len(symbols) > MAX_SYMBOLS:
         raise ValidationFailed(errors=[FieldError(pointer, "too_many", f"Must be at most {MAX_SYMBOLS} symbols.")])
     errors = [
-        FieldError(f"{pointer}/{index}", "invalid", "Must be 1 to 15 of A-Z, 0-9, dot and hyphen.")
+        FieldError(f"{pointer}/{index}", "invalid", "Must be 1 to 20 capital letters, digits, points or dashes.")
         for index, symbol in enumerate(symbols)
-        if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol)
+        if not isinstance(symbol, str) or not SYMBOL.fullmatch(symbol)
     ]
     if errors:
         raise ValidationFailed(errors=errors)

@@ -1,5 +1,7 @@
 """Follow a price that leaves its range upwards."""
 
+import numpy as np
+
 from market.bars import Bars
 from workflows.strategies.base import Condition, Constraint, Parameter, Params, Signals, StrategyType, Study
 from workflows.strategies.numbers import bollinger, channel
@@ -35,8 +37,10 @@ BOLLINGER_BREAKOUT = StrategyType(
 def _donchian(bars: Bars, params: Params) -> Study:
     highest, _ = channel(bars, params["entry_period"])
     _, lowest = channel(bars, params["exit_period"])
+    known = np.isfinite(highest) & np.isfinite(lowest)
     return Study(
-        Signals(bars.close > highest, bars.close < lowest),
+        # Both sides warm up together, so that no exit comes before an entry could.
+        Signals((bars.close > highest) & known, (bars.close < lowest) & known),
         (
             Condition("close above the middle of the channel", bars.close / ((highest + lowest) / 2) - 1),
             Condition("close above the channel", bars.close / highest - 1),

@@ -12,10 +12,11 @@ _RSI = Parameter("rsi_period", "int", 14, "Period of the relative strength index
 
 def _two(bars: Bars, params: Params) -> Study:
     trend, strength = sma(bars, params["trend_period"]), rsi(bars, params["rsi_period"])
+    known = np.isfinite(trend) & np.isfinite(strength)
     return Study(
         Signals(
-            (bars.close > trend) & (strength > params["rsi_entry"]),
-            (bars.close < trend) | (strength < params["rsi_exit"]),
+            (bars.close > trend) & (strength > params["rsi_entry"]) & known,
+            ((bars.close < trend) | (strength < params["rsi_exit"])) & known,
         ),
         (
             Condition("close above the trend", bars.close / trend - 1),

@@ -18,7 +18,7 @@ from workflows.strategies.numbers import ema, sma
 _ORDER = Constraint("fast", lambda p: p["fast"] < p["slow"], "Must be less than slow.")
 _PARAMETERS = (
     Parameter("fast", "int", 20, "Period of the fast average.", 2, 1000),
-    Parameter("slow", "int", 50, "Period of the slow average.", 3, 2000),
+    Parameter("slow", "int", 50, "Period of the slow average.", 3, 1000),
 )
 _GRID = {"fast": (5, 10, 20, 50), "slow": (20, 50, 100, 200)}
 

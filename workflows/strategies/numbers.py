@@ -40,7 +40,7 @@ def macd(bars: Bars, fast: int, slow: int, signal: int) -> tuple[FloatArray, Flo
 
 def bollinger(bars: Bars, period: int, deviations: float) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return upper band, middle and lower band of the close."""
-    values = compute("bbands", bars, {"period": period, "deviations": deviations})
+    values = compute("bbands", bars, {"period": period, "width": deviations})
     return values["upper"], values["middle"], values["lower"]
 
 
