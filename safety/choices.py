@@ -69,8 +69,9 @@ class Severity(models.TextChoices):
 
 
 class Door(models.TextChoices):
-    """The way by which a change came in."""
+    """The way by which a change came in, as far as the actor tells."""
 
-    API = "api", "API"
-    SITE = "site", "Site"
-    SYSTEM = "system", "System"
+    REQUEST = "request", "Web request"
+    API_KEY = "api_key", "API key"
+    SHELL = "shell", "Shell"
+    SYSTEM = "system", "The desk itself"

@@ -1,5 +1,6 @@
 """Reading for the order service, the API and the pages."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime, time
@@ -39,14 +40,14 @@ CODE_OF: Mapping[str, GateCode] = {
 }
 
 
-def settings_current() -> SafetySettings:
+def settings_get() -> SafetySettings:
     """Return the settings in force; before anybody changed one, the defaults."""
     return SafetySettings.objects.filter(pk=SETTINGS_ID).first() or SafetySettings()
 
 
 def limits_current() -> Limits:
     """Return the limits in force as the gate takes them."""
-    row = settings_current()
+    row = settings_get()
     return Limits(**{item.name: getattr(row, item.name) for item in fields(Limits)})
 
 
@@ -75,7 +76,7 @@ def day_start() -> datetime:
 
 def safety_status() -> dict[str, Any]:
     """Return how the desk is protected now: switch, mode, every limit and its use today."""
-    row = settings_current()
+    row = settings_get()
     everything = killswitch.state()
     used = DayCounter.objects.filter(day=counters.trading_day(), name=CounterName.TRADES).aggregate(
         sum=Sum("value"), max=Max("value")
@@ -113,11 +114,9 @@ def safety_status() -> dict[str, Any]:
 def killed_strategies() -> list[dict[str, Any]]:
     """Return the switches set for single strategies, from either half."""
     scopes = set(KillSwitch.objects.filter(active=True).values_list("scope", flat=True))
-    try:
+    # When the files cannot be read, `kill_switch` of the status already says so, and that everything is halted.
+    with contextlib.suppress(OSError):
         scopes.update(sentinel.scopes())
-    except OSError:
-        # `kill_switch` of the status already says that the files cannot be read, and that everything is halted.
-        pass
     scopes.discard(EVERYTHING)
     return [{"strategy_id": scope, **_switch_as_json(killswitch.state_of([scope]))} for scope in sorted(scopes)]
 
