@@ -301,10 +301,10 @@ def mark_price(
     return PricePoint(price_decimal(float(opened.open[-1])), opened.opened_at(-1))
 
 
-def next_bar(
-    *, symbol: str, source: str | None, timeframe: str, adjustment: str | None, after: datetime, wall: datetime
-) -> Bars | None:
-    """Return the bars (complete ones only) that opened at or after `after` by the market's present, or None.
+def bars_since(
+    *, symbol: str, source: str | None, timeframe: str, adjustment: str | None, since: datetime, wall: datetime
+) -> Bars:
+    """Return the complete bars that opened at or after `since` by the market's present; there may be none.
 
     For resting limit orders, which fill when a bar's range crosses their limit.
 
@@ -312,9 +312,7 @@ def next_bar(
         SeriesUnknown: when there is no such series.
     """
     series = series_get(symbol=symbol, source=source, timeframe=timeframe, adjustment=adjustment)
-    spare = None
-    bars = _complete(_load(series, wall=wall, version=None, limit=spare)).since(after)
-    return bars if len(bars) else None
+    return _complete(_load(series, wall=wall, version=None)).since(since)
 
 
 def series_of_symbols(symbols: Sequence[str]) -> Mapping[str, list[BarSeries]]:
