@@ -1,0 +1,136 @@
+"""How the admin looks: the sidebar, the colours, the label of the wiring. The settings import this, so it imports no app."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+
+# The order of the sidebar, and the words above each group.
+GROUPS: Mapping[str, str] = {
+    "executions": "Runs",
+    "workflows": "Workflows and strategies",
+    "portfolio": "Portfolio",
+    "safety": "Safety",
+    "market": "Market data",
+    "agents": "Agents",
+    "optimize": "Optimisation",
+    "scheduler": "Schedules",
+    "django_celery_beat": "Clock of the workers",
+    "auth": "People",
+    "common": "Foundations",
+}
+ICONS: Mapping[str, str] = {
+    "workflowexecution": "play_circle",
+    "stepexecution": "format_list_numbered",
+    "workerheartbeat": "ecg_heart",
+    "workflow": "account_tree",
+    "workflowversion": "history",
+    "strategy": "strategy",
+    "account": "account_balance",
+    "order": "receipt_long",
+    "fill": "done_all",
+    "position": "pie_chart",
+    "equitysnapshot": "show_chart",
+    "paperorder": "description",
+    "paperfill": "task_alt",
+    "safetysettings": "tune",
+    "killswitch": "emergency_home",
+    "killswitchevent": "manage_history",
+    "daycounter": "counter_1",
+    "gatedecision": "gavel",
+    "alertevent": "notifications",
+    "auditlog": "policy",
+    "datasource": "database",
+    "instrument": "candlestick_chart",
+    "barseries": "stacked_line_chart",
+    "barimport": "upload_file",
+    "user": "person",
+    "group": "group",
+    "apikey": "key",
+    "socketticket": "confirmation_number",
+    "outboxmessage": "outbox",
+    "livestream": "stream",
+    "liveevent": "bolt",
+    "idempotencyrecord": "content_copy",
+}
+DEFAULT_ICON = "table_rows"
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the navigation: every model that this person may see, in the order of `GROUPS`."""
+    from django.contrib import admin
+
+    apps = {app["app_label"]: app for app in admin.site.get_app_list(request)}
+    order = [*GROUPS, *sorted(set(apps) - set(GROUPS))]
+    groups: list[dict[str, Any]] = [
+        {
+            "items": [
+                {"title": "Console", "icon": "dashboard", "link": reverse("admin:index")},
+                {"title": "Overview", "icon": "monitoring", "link": reverse("overview"), "active": False},
+                {"title": "API", "icon": "api", "link": "/docs", "active": False},
+            ]
+        }
+    ]
+    for label in order:
+        if label not in apps:
+            continue
+        app = apps[label]
+        items = [
+            {
+                "title": model["name"],
+                "icon": ICONS.get(model["object_name"].lower(), DEFAULT_ICON),
+                "link": model["admin_url"],
+            }
+            for model in app["models"]
+            if model.get("admin_url")
+        ]
+        groups.append(
+            {
+                "title": GROUPS.get(label, app["name"]),
+                "separator": True,
+                "collapsible": label == "common",
+                "items": items,
+            }
+        )
+    return groups
+
+
+def environment(request: HttpRequest) -> list[str]:
+    """Return the label beside the user: how this desk is wired."""
+    return ["Embedded", "info"] if settings.EMBEDDED else ["Distributed", "success"]
+
+
+UNFOLD = {
+    "SITE_TITLE": "Trading desk",
+    "SITE_HEADER": "Trading desk",
+    "SITE_SUBHEADER": "Operators’ console",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "candlestick_chart",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/mark.svg")}],
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "ENVIRONMENT": "tradingsite.admin_site.environment",
+    "DASHBOARD_CALLBACK": "executions.console.dashboard",
+    "BORDER_RADIUS": "8px",
+    "STYLES": [lambda request: static("css/console.css")],
+    "COLORS": {
+        "primary": {
+            "50": "#eef3fe",
+            "100": "#dbe5fd",
+            "200": "#bed0fb",
+            "300": "#93b1f8",
+            "400": "#6088f2",
+            "500": "#3a66e9",
+            "600": "#1f54d6",
+            "700": "#1a47b8",
+            "800": "#1a3c95",
+            "900": "#1a3576",
+            "950": "#142249",
+        },
+    },
+    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": sidebar},
+}
