@@ -1,0 +1,119 @@
+"""Filters by query parameter: typed, and wrong values are a 400 that names the parameter."""
+
+from datetime import datetime
+from typing import Any
+
+import django_filters
+from django import forms
+from django.db.models import QuerySet
+from rest_framework.request import Request
+
+from tradingsite.common.clock import parse_rfc3339
+from tradingsite.common.errors import FieldError, ValidationFailed
+
+
+class MomentField(forms.CharField):
+    """An RFC 3339 time with offset, or a date, which is its midnight UTC."""
+
+    def clean(self, value: Any) -> datetime | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            return parse_rfc3339(f"{text}T00:00:00Z" if len(text) == 10 else text.replace(" ", "+"))
+        except (ValueError, OverflowError):
+            raise forms.ValidationError("Must be a date or an RFC 3339 time with a UTC offset.", code="invalid") from None
+
+
+class MomentFilter(django_filters.Filter):
+    field_class = MomentField
+
+
+class PairField(forms.CharField):
+    """Two moments with a comma between; either may be empty."""
+
+    def clean(self, value: Any) -> tuple[datetime | None, datetime | None] | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        parts = text.split(",")
+        if len(parts) != 2:
+            raise forms.ValidationError("Must be two times with a comma between.", code="invalid")
+        moment = MomentField(required=False)
+        return moment.clean(parts[0]), moment.clean(parts[1])
+
+
+class PairFilter(django_filters.Filter):
+    """`?date_range=a,b`: from a up to and without b."""
+
+    field_class = PairField
+
+    def filter(self, qs: QuerySet[Any], value: tuple[datetime | None, datetime | None] | None) -> QuerySet[Any]:
+        if value is None:
+            return qs
+        after, before = value
+        if after is not None:
+            qs = qs.filter(**{f"{self.field_name}__gte": after})
+        if before is not None:
+            qs = qs.filter(**{f"{self.field_name}__lt": before})
+        return qs
+
+
+class StrictFilterSet(django_filters.FilterSet):
+    """A filter set whose wrong values are errors; the view refuses the unknown ones."""
+
+
+class CreatedFilterSet(StrictFilterSet):
+    """Adds `created_after`, `created_before` and `date_range`."""
+
+    created_after = MomentFilter(field_name="created_at", lookup_expr="gte")
+    created_before = MomentFilter(field_name="created_at", lookup_expr="lt")
+    date_range = PairFilter(field_name="created_at")
+
+
+def filtered(filterset_class: type[django_filters.FilterSet], request: Request, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    """Apply the query parameters.
+
+    Raises:
+        ValidationFailed: naming each wrong parameter.
+    """
+    filterset = filterset_class(request.query_params, queryset=queryset, request=request)
+    if not filterset.is_valid():
+        raise ValidationFailed(
+            errors=[
+                FieldError(name, error.code or "invalid", str(message))
+                for name, errors in filterset.form.errors.as_data().items()
+                for error in errors
+                for message in error.messages
+            ]
+        )
+    result: QuerySet[Any] = filterset.qs
+    return result
+
+
+def ordered(allowed: tuple[str, ...], request: Request, queryset: QuerySet[Any], default: str) -> QuerySet[Any]:
+    """Apply `?ordering=`: one name of `allowed`, a dash before it for descending; ties are broken by id.
+
+    Raises:
+        ValidationFailed: for a name off the list.
+    """
+    text = request.query_params.get("ordering") or default
+    if text.removeprefix("-") not in {*allowed, default.removeprefix("-")}:
+        raise ValidationFailed(
+            errors=[FieldError("ordering", "invalid_choice", f"Must be one of {', '.join(allowed)}, with or without '-'.")]
+        )
+    tie = "-pk" if text.startswith("-") else "pk"
+    return queryset.order_by(text, tie)
+
+
+def searched(fields: tuple[str, ...], request: Request, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    """Apply `?search=`: rows in which any of `fields` contains the text, whatever its case."""
+    from django.db.models import Q
+
+    text = request.query_params.get("search", "").strip()
+    if not text:
+        return queryset
+    condition = Q()
+    for name in fields:
+        condition |= Q(**{f"{name}__icontains": text})
+    return queryset.filter(condition)

@@ -1,0 +1,196 @@
+"""Two ways to page: by number for definitions, of which there are few, by key for histories, which grow."""
+
+import base64
+import json
+from datetime import datetime
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db.models import F, Q, QuerySet
+from django.db.models.expressions import OrderBy
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tradingsite.common.clock import parse_rfc3339, rfc3339
+from tradingsite.common.errors import FieldError, ValidationFailed
+
+PAGE_SIZE, PAGE_SIZE_MAX = 50, 200
+
+
+def _number(request: Request, name: str, default: int, maximum: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= maximum:
+        raise ValidationFailed(errors=[FieldError(name, "invalid", f"Must be a whole number from 1 to {maximum}.")])
+    return int(text)
+
+
+def _link(request: Request, **changes: str | int) -> str:
+    parameters = {**{name: request.query_params[name] for name in request.query_params}, **changes}
+    return request.build_absolute_uri(f"{request.path}?{urlencode(parameters)}")
+
+
+class PagePagination(BasePagination):
+    """`{count, next, previous, results}` by `page` and `page_size`."""
+
+    query_params: ClassVar[tuple[str, ...]] = ("page", "page_size")
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        size = _number(request, "page_size", PAGE_SIZE, PAGE_SIZE_MAX)
+        page = _number(request, "page", 1, 10**9)
+        self.count = queryset.count()
+        start = (page - 1) * size
+        if page > 1 and start >= self.count:
+            raise ValidationFailed(errors=[FieldError("page", "out_of_range", "There is no such page.")])
+        self.next = _link(request, page=page + 1) if start + size < self.count else None
+        self.previous = _link(request, page=page - 1) if page > 1 else None
+        return list(queryset[start : start + size])
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response({"count": self.count, "next": self.next, "previous": self.previous, "results": data})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return _schema(schema, {"count": {"type": "integer"}}, ["count"])
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        return [_parameter("page", "integer", "1 is the first."), _size_parameter()]
+
+
+class KeysetPagination(BasePagination):
+    """`{next, previous, results}` by an opaque `cursor`; the same speed at any depth.
+
+    The order is the queryset's own: one field and then the primary key. `?count=true` adds `count`.
+    """
+
+    query_params: ClassVar[tuple[str, ...]] = ("cursor", "page_size", "count")
+
+    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
+        size = _number(request, "page_size", PAGE_SIZE, PAGE_SIZE_MAX)
+        self.count = queryset.count() if _flag(request, "count") else None
+        field, descending = _order_of(queryset)
+        cursor = _cursor_read(request)
+        backwards = cursor is not None and cursor["d"] == "p"
+        if cursor is not None:
+            try:
+                queryset = queryset.filter(_beyond(field, cursor["v"], cursor["k"], lower=descending != backwards))
+            except (ValueError, TypeError, DjangoValidationError):
+                raise _bad_cursor() from None
+        if backwards:
+            queryset = queryset.reverse()
+        try:
+            rows = list(queryset[: size + 1])
+        except (ValueError, TypeError, DjangoValidationError):
+            raise _bad_cursor() from None
+        more, rows = len(rows) > size, rows[:size]
+        if backwards:
+            rows.reverse()
+        has_next = more if not backwards else cursor is not None
+        has_previous = cursor is not None if not backwards else more
+        self.next = _link(request, cursor=_cursor_write(rows[-1], field, "n")) if rows and has_next else None
+        self.previous = _link(request, cursor=_cursor_write(rows[0], field, "p")) if rows and has_previous else None
+        return rows
+
+    def get_paginated_response(self, data: Any) -> Response:
+        body = {"next": self.next, "previous": self.previous, "results": data}
+        if self.count is not None:
+            body["count"] = self.count
+        return Response(body)
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return _schema(schema, {"count": {"type": "integer", "description": "With `?count=true` only."}}, [])
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        return [
+            _parameter("cursor", "string", "From `next` or `previous` of an earlier answer."),
+            _size_parameter(),
+            _parameter("count", "boolean", "Whether to count all rows."),
+        ]
+
+
+def _order_of(queryset: QuerySet[Any]) -> tuple[str, bool]:
+    """Return the leading field of the queryset's order, and whether it descends."""
+    first = next(iter(queryset.query.order_by), "-pk")
+    if isinstance(first, OrderBy):
+        name, descending = str(first.expression.name), first.descending
+    else:
+        name, descending = str(first).removeprefix("-"), str(first).startswith("-")
+    return ("pk" if name == "id" else name), descending
+
+
+def _beyond(field: str, value: Any, key: str, *, lower: bool) -> Q:
+    way = "lt" if lower else "gt"
+    tie = Q(**{f"pk__{way}": key})
+    if field == "pk":
+        return tie
+    if value is None:
+        # Empty values stand last on the way up and first on the way down, as PostgreSQL sorts them.
+        return (Q(**{f"{field}__isnull": True}) & tie) | (Q(**{f"{field}__isnull": False}) if lower else Q(pk__in=[]))
+    beyond = Q(**{f"{field}__{way}": value}) | (Q(**{field: value}) & tie)
+    return beyond if lower else beyond | Q(**{f"{field}__isnull": True})
+
+
+def keyset_order(queryset: QuerySet[Any], name: str) -> QuerySet[Any]:
+    """Order by `name` (a dash for descending), empty values as PostgreSQL has them on both databases, ties by key."""
+    field, descending = name.removeprefix("-"), name.startswith("-")
+    expression = F(field).desc(nulls_first=True) if descending else F(field).asc(nulls_last=True)
+    return queryset.order_by(expression, "-pk" if descending else "pk")
+
+
+def _cursor_write(row: Any, field: str, way: str) -> str:
+    key = row["id"] if isinstance(row, dict) else row.pk
+    value: Any = None
+    if field != "pk":
+        value = row[field] if isinstance(row, dict) else getattr(row, field)
+    if isinstance(value, datetime):
+        value = {"t": rfc3339(value)}
+    elif value is not None and not isinstance(value, int | float | str):
+        value = str(value)
+    text = json.dumps({"d": way, "v": value, "k": str(key)}, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _cursor_read(request: Request) -> dict[str, Any] | None:
+    text = request.query_params.get("cursor")
+    if not text:
+        return None
+    try:
+        raw = json.loads(base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)))
+        value = raw["v"]
+        if isinstance(value, dict):
+            value = parse_rfc3339(value["t"])
+        if raw["d"] not in ("n", "p") or not isinstance(raw["k"], str) or isinstance(value, list):
+            raise ValueError
+        return {"d": raw["d"], "v": value, "k": raw["k"]}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _bad_cursor() from None
+
+
+def _bad_cursor() -> ValidationFailed:
+    return ValidationFailed(errors=[FieldError("cursor", "invalid", "Take it from `next` or `previous` of an answer.")])
+
+
+def _flag(request: Request, name: str) -> bool:
+    text = request.query_params.get(name, "false").lower()
+    if text not in ("true", "false"):
+        raise ValidationFailed(errors=[FieldError(name, "invalid", "Must be true or false.")])
+    return text == "true"
+
+
+def _schema(results: dict[str, Any], more: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    link = {"type": "string", "format": "uri", "nullable": True}
+    return {
+        "type": "object",
+        "required": ["next", "previous", "results", *required],
+        "properties": {**more, "next": link, "previous": link, "results": results},
+    }
+
+
+def _parameter(name: str, kind: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": {"type": kind}}
+
+
+def _size_parameter() -> dict[str, Any]:
+    return _parameter("page_size", "integer", f"Rows on a page, {PAGE_SIZE} unless told, {PAGE_SIZE_MAX} at most.")

@@ -1,0 +1,43 @@
+"""Deny by default: a view says for each action which role it needs; what it does not name is refused."""
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from tradingsite.common.actor import Actor
+from tradingsite.common.errors import PermissionDenied
+from tradingsite.common.roles import Role
+
+
+def request_actor(request: Request) -> Actor:
+    """Return who calls. A key is its own actor; a person is found by token or session."""
+    if isinstance(request.auth, Actor):
+        return request.auth
+    return Actor.for_user(request.user, request_id=getattr(request, "request_id", ""))
+
+
+class HasRole(BasePermission):
+    """Compares the caller's role with `view.roles[action]`."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not request.user or not request.user.is_authenticated:
+            return False
+        action = getattr(view, "action", None) or (request.method or "").lower()
+        if action in ("options", "metadata"):
+            return True
+        needed = view.roles.get(action)
+        if needed is None and action == "head":
+            needed = view.roles.get("get")
+        return needed is not None and request_actor(request).may(needed)
+
+
+def require_owner(actor: Actor, created_by_id: int | None) -> None:
+    """Let a trader touch only what it made; operators touch everything.
+
+    Raises:
+        PermissionDenied: for somebody else's thing.
+    """
+    if actor.may(Role.OPERATOR) or (actor.user_id is not None and actor.user_id == created_by_id):
+        return
+    raise PermissionDenied("It belongs to somebody else; an operator may change it.")
