@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
+from portfolio.errors import AccountInUse
 from portfolio.models import Account
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
@@ -30,4 +31,38 @@ def account_ensure_default(*, actor: Actor) -> Account:
                 target=account,
                 after={"name": account.name, "currency": account.currency, "starting_cash": str(STARTING_CASH)},
             )
+    return account
+
+
+_EDITABLE = ("name", "currency", "mode", "broker", "starting_cash", "fee_rate", "slippage", "is_default")
+_FIXED = ("currency", "mode", "broker", "starting_cash")
+
+
+def account_save(*, actor: Actor, account: Account) -> Account:
+    """Make an account, or change its name, rates or being the default one.
+
+    Raises:
+        AccountInUse: for another starting cash, currency, mode or broker once the account has fills.
+    """
+    with transaction.atomic():
+        stored = Account.objects.select_for_update().filter(pk=account.pk).first()
+        before = None if stored is None else {name: str(getattr(stored, name)) for name in _EDITABLE}
+        if stored is None:
+            account.cash = account.starting_cash
+        else:
+            changed = [name for name in _FIXED if getattr(stored, name) != getattr(account, name)]
+            if changed and stored.fills.exists():
+                raise AccountInUse(f"{', '.join(changed)} cannot change: fills rest on it.")
+            account.fill_sequence = stored.fill_sequence
+            account.cash = stored.cash if stored.fills.exists() else account.starting_cash
+        if account.is_default:
+            Account.objects.filter(is_default=True).exclude(pk=account.pk).update(is_default=False)
+        account.save()
+        audit.record(
+            actor=actor,
+            action="account.create" if stored is None else "account.update",
+            target=account,
+            before=before,
+            after={name: str(getattr(account, name)) for name in _EDITABLE},
+        )
     return account

@@ -17,6 +17,10 @@ class AccountUnknown(NotFound):
     code, title = "ACCOUNT_UNKNOWN", "There is no such account"
 
 
+class AccountInUse(Conflict):
+    code, title = "ACCOUNT_IN_USE", "The account's ledger rests on this"
+
+
 class OrderUnknown(NotFound):
     code, title = "ORDER_UNKNOWN", "There is no such order"
 

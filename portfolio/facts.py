@@ -46,6 +46,7 @@ def series_facts(
     symbol = instrument.symbol
     try:
         series = market.series_get(symbol=symbol, source=source, timeframe=timeframe, adjustment=adjustment)
+        now = market.market_now(series=series, wall=wall)
     except NotFound:
         return SeriesFacts(source or "", timeframe, adjustment or "", None, None)
     slug = series.source.slug
@@ -54,7 +55,7 @@ def series_facts(
         source=slug,
         timeframe=timeframe,
         adjustment=series.adjustment,
-        market_time=market.market_now(series=series, wall=wall),
+        market_time=now,
         reference_price=None if point is None else point.price,
     )
 

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import ClassVar, Self
 from uuid import UUID
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
@@ -88,9 +87,7 @@ class Order(Entity):
     instrument = models.ForeignKey("market.Instrument", on_delete=models.PROTECT, related_name="+")
     strategy_id = models.UUIDField(null=True, blank=True, db_index=True)
     execution_id = models.UUIDField(null=True, blank=True, db_index=True)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
-    )
+    created_by_id = models.IntegerField(null=True, blank=True, editable=False, db_index=True)
     mode = models.CharField(max_length=8, choices=TradingMode.choices)
     side = models.CharField(max_length=4, choices=OrderSide.choices)
     type = models.CharField(max_length=8, choices=OrderType.choices)

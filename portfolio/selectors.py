@@ -43,8 +43,8 @@ def position_quantity(account: Account, symbol: str) -> Decimal:
 
 
 def orders_visible() -> QuerySet[Order]:
-    """Return all orders with what a list of them shows."""
-    return Order.objects.select_related("instrument")
+    """Return all orders with what a list of them shows, newest first."""
+    return Order.objects.select_related("instrument").order_by("-created_at", "-pk")
 
 
 def order_get(order_id: UUID) -> Order:
@@ -60,8 +60,8 @@ def order_get(order_id: UUID) -> Order:
 
 
 def fills_visible() -> QuerySet[Fill]:
-    """Return all fills with what a list of them shows."""
-    return Fill.objects.select_related("instrument", "order")
+    """Return all fills with what a list of them shows, newest first."""
+    return Fill.objects.select_related("instrument").order_by("-pk")
 
 
 def equity_curve(account: Account, *, start: datetime | None = None, limit: int = CURVE_LIMIT) -> list[EquitySnapshot]:

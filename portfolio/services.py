@@ -1,6 +1,6 @@
 """Every change of the portfolio's state, by name. All doors (API, steps, admin, commands) come through here."""
 
-from portfolio.accounts import account_ensure_default
+from portfolio.accounts import account_ensure_default, account_save
 from portfolio.equity import equity_record
 from portfolio.orders import NOT_SENT_AFTER, order_cancel, order_place, orders_settle
 from portfolio.rebuild import Difference, positions_check, positions_rebuild
@@ -9,6 +9,7 @@ __all__ = [
     "NOT_SENT_AFTER",
     "Difference",
     "account_ensure_default",
+    "account_save",
     "equity_record",
     "order_cancel",
     "order_place",

@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 
 from market import selectors as market
 from market.bars import Bars
+from market.prices import price_decimal
 from portfolio.brokers.protocol import (
     BrokerAccount,
     BrokerFill,
@@ -23,7 +24,7 @@ from portfolio.brokers.protocol import (
     OrderRequest,
 )
 from portfolio.choices import OrderSide, OrderStatus, OrderType
-from portfolio.ledger import Holding, Trade, fill_fee, quantise, rebuild, slipped_price
+from portfolio.ledger import Holding, Trade, fill_fee, rebuild, slipped_price
 from portfolio.models import Account, PaperFill, PaperOrder
 from tradingsite.common.errors import NotFound
 
@@ -159,19 +160,20 @@ class PaperBroker:
 
     def _limit_match(self, row: PaperOrder) -> _Match | None:
         """Look first at complete bars, whose range is known, then at quotes of the bar that is still forming."""
-        bars = market.complete_bars(
+        bars = market.next_bar(
             symbol=row.symbol,
             source=row.source,
             timeframe=row.timeframe,
             adjustment=row.adjustment,
+            after=row.bars_seen_until,
             wall=self._wall,
         )
-        bars = bars.since(row.bars_seen_until)
-        for index in range(len(bars)):
-            match = _bar_match(row, bars, index)
-            if match is not None:
-                return match
-            row.bars_seen_until = bars.opened_at(index) + _TICK
+        if bars is not None:
+            for index in range(len(bars)):
+                match = _bar_match(row, bars, index)
+                if match is not None:
+                    return match
+            row.bars_seen_until = bars.opened_at(-1) + _TICK
         row.quotes_seen_until = max(row.quotes_seen_until, row.bars_seen_until)
         for _ in range(_QUOTES_PER_LOOK):
             point = self._next_price(row, row.quotes_seen_until)
@@ -188,7 +190,7 @@ def _bar_match(row: PaperOrder, bars: Bars, index: int) -> _Match | None:
     values = (bars.open[index], bars.high[index], bars.low[index])
     if not all(np.isfinite(values)):
         return None
-    opened, high, low = (quantise(Decimal(repr(float(value)))) for value in values)
+    opened, high, low = (price_decimal(float(value)) for value in values)
     price = _price_at_open(row, opened)
     limit = row.limit_price
     if price is None and limit is not None and (low <= limit if row.side == OrderSide.BUY else high >= limit):

@@ -1,0 +1,146 @@
+"""The portfolio in the admin. Ledgers are read-only; an order is cancelled by the service, as everywhere else."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+
+from portfolio import services
+from portfolio.choices import OPEN, OrderStatus
+from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperFill, PaperOrder, Position
+from tradingsite.common.actor import Actor
+from tradingsite.common.errors import AppError
+from tradingsite.common.roles import Role, role_of
+
+
+class ReadOnly:
+    """History: it can be looked at and searched, and that is all."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Account)
+class AccountAdmin(ModelAdmin):  # type: ignore[misc]
+    list_display = ("name", "mode", "broker", "currency", "cash", "starting_cash", "is_default")
+    search_fields = ("name",)
+    readonly_fields = ("cash", "fill_sequence", "created_at", "updated_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # The ledger starts from the starting cash: it stands once there is a fill.
+        fixed = ("starting_cash", "currency", "mode", "broker") if obj and obj.fills.exists() else ()
+        return (*self.readonly_fields, *fixed)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        services.account_save(actor=Actor.for_user(request.user), account=obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class FillInline(ReadOnly, TabularInline):  # type: ignore[misc]
+    model = Fill
+    extra = 0
+    fields = ("sequence", "side", "quantity", "price", "fee", "occurred_at", "recorded_at", "venue_fill_id")
+    readonly_fields = fields
+    ordering = ("sequence",)
+
+
+@admin.register(Order)
+class OrderAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    list_display = (
+        "created_at",
+        "instrument",
+        "side",
+        "quantity",
+        "type",
+        "status",
+        "code",
+        "filled_quantity",
+        "average_price",
+        "mode",
+    )
+    list_filter = ("status", "side", "type", "mode", "account")
+    list_select_related = ("instrument",)
+    search_fields = ("client_order_id", "instrument__symbol", "code", "execution_id", "strategy_id")
+    date_hierarchy = "created_at"
+    inlines: ClassVar = [FillInline]
+    actions = ("cancel_orders",)
+    show_full_result_count = False
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        role = role_of(request.user)
+        return role is not None and role >= Role.OPERATOR
+
+    @admin.action(description="Cancel the selected orders", permissions=["cancel"])
+    def cancel_orders(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        actor = Actor.for_user(request.user)
+        cancelled = 0
+        for order in queryset:
+            try:
+                after = services.order_cancel(actor=actor, order=order, reason="cancelled in the admin")
+            except AppError as error:
+                self.message_user(request, f"{order.client_order_id}: {error.detail}", messages.WARNING)
+                continue
+            cancelled += after.status == OrderStatus.CANCELLED
+            if after.status in OPEN:
+                self.message_user(request, f"{order.client_order_id}: asked for, not yet confirmed.", messages.WARNING)
+        if cancelled:
+            self.message_user(request, f"{cancelled} orders cancelled.", messages.SUCCESS)
+
+
+@admin.register(Fill)
+class FillAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    list_display = ("recorded_at", "instrument", "side", "quantity", "price", "fee", "occurred_at", "account")
+    list_filter = ("side", "account")
+    list_select_related = ("instrument", "account")
+    search_fields = ("venue_fill_id", "instrument__symbol", "order__client_order_id")
+    show_full_result_count = False
+
+
+@admin.register(Position)
+class PositionAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    list_display = ("instrument", "account", "quantity", "average_price", "cost", "realized_pnl", "fees", "source")
+    list_filter = ("account", "source")
+    list_select_related = ("instrument", "account")
+    search_fields = ("instrument__symbol",)
+
+
+@admin.register(EquitySnapshot)
+class EquitySnapshotAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    list_display = ("at", "account", "equity", "cash", "positions_value")
+    list_filter = ("account",)
+    list_select_related = ("account",)
+    show_full_result_count = False
+
+
+class PaperFillInline(ReadOnly, TabularInline):  # type: ignore[misc]
+    model = PaperFill
+    extra = 0
+    fields = ("venue_fill_id", "quantity", "price", "fee", "occurred_at", "created_at")
+    readonly_fields = fields
+
+
+@admin.register(PaperOrder)
+class PaperOrderAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    list_display = ("created_at", "symbol", "side", "quantity", "type", "limit_price", "status")
+    list_filter = ("status", "side", "type")
+    search_fields = ("client_order_id", "symbol")
+    inlines: ClassVar = [PaperFillInline]
+    show_full_result_count = False
+
+
+@admin.register(PaperFill)
+class PaperFillAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    list_display = ("created_at", "order", "quantity", "price", "fee", "occurred_at")
+    list_select_related = ("order",)
+    search_fields = ("venue_fill_id",)
+    show_full_result_count = False
