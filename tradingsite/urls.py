@@ -31,10 +31,10 @@ def websocket_urlpatterns() -> list[Any]:
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("", include("tradingsite.common.api.system_urls")),
     # The stable name first, so that links are built with it.
     path("api/v1/", include((_api_patterns(), "v1"), namespace="v1")),
     path("api/", include((_api_patterns(), "api"), namespace="api")),
-    path("", include("tradingsite.common.api.system_urls")),
     *[path("", include(module)) for module in _offered("urls")],
     re_path(r"^api(?:/.*)?$", import_module("tradingsite.common.api.handlers").api_not_found),
 ]

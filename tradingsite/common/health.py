@@ -1,0 +1,69 @@
+"""Is the desk alive, and can it work? Checks are registered by whoever owns the dependency."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from tradingsite.common.clock import utcnow
+from tradingsite.common.models import OutboxMessage
+
+OUTBOX_LAG = timedelta(seconds=30)
+
+Status = Literal["ok", "degraded", "down"]
+
+
+@dataclass(frozen=True)
+class Health:
+    """The state of one dependency: `degraded` works late or in part, `down` does not work."""
+
+    status: Status
+    detail: str = ""
+
+
+_checks: dict[str, Callable[[], Health]] = {}
+
+
+def register_check(name: str, check: Callable[[], Health]) -> None:
+    """Have readiness ask `check` too; it must answer in well under a second."""
+    if name in _checks:
+        raise ImproperlyConfigured(f"health check {name!r} is registered twice")
+    _checks[name] = check
+
+
+def readiness() -> tuple[Status, dict[str, Health]]:
+    """Return the worst status and each check's own."""
+    database = _database()
+    if database.status == "down":
+        return "down", {"database": database}
+    results = {"database": database, "outbox": _outbox()}
+    for name, check in sorted(_checks.items()):
+        try:
+            results[name] = check()
+        except DatabaseError as error:
+            results[name] = Health("down", str(error))
+    order: list[Status] = ["ok", "degraded", "down"]
+    return max((health.status for health in results.values()), key=order.index), results
+
+
+def _database() -> Health:
+    try:
+        executor = MigrationExecutor(connection)
+        pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except (DatabaseError, OSError) as error:
+        return Health("down", f"the database does not answer: {type(error).__name__}")
+    if pending:
+        return Health("down", f"{len(pending)} migrations are not applied; run manage.py migrate")
+    return Health("ok")
+
+
+def _outbox() -> Health:
+    oldest = OutboxMessage.objects.filter(published_at=None).order_by("id").values_list("created_at", flat=True).first()
+    if oldest is not None and utcnow() - oldest > OUTBOX_LAG:
+        lag_s = (utcnow() - oldest).total_seconds()
+        return Health("degraded", f"tasks have waited {lag_s:.0f} s for the broker; runs start late")
+    return Health("ok")
