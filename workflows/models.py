@@ -89,9 +89,7 @@ class Strategy(SoftDeleted, Entity):
     """
 
     name = models.CharField(max_length=200)
-    workflow = models.ForeignKey(
-        Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="strategies"
-    )
+    workflow = models.ForeignKey(Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="strategies")
     # The slug of a strategy type; empty where no signal step names one, as in a team of agents.
     strategy_type = models.CharField(max_length=40, blank=True, default="")
     symbols = models.JSONField(default=list, blank=True)

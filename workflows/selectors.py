@@ -101,9 +101,7 @@ def workflow_diff(workflow_id: UUID, a: int, b: int) -> dict[str, Any]:
         "steps": {
             "added": [{"index": new[n][0], "step": new[n][1]} for n in new if n not in old],
             "removed": [{"index": old[n][0], "step": old[n][1]} for n in old if n not in new],
-            "changed": [
-                {"name": n, "before": old[n][1], "after": new[n][1]} for n in both if old[n][1] != new[n][1]
-            ],
+            "changed": [{"name": n, "before": old[n][1], "after": new[n][1]} for n in both if old[n][1] != new[n][1]],
             "moved": [{"name": n, "from": old[n][0], "to": new[n][0]} for n in both if old[n][0] != new[n][0]],
         },
     }

@@ -48,7 +48,9 @@ class SignalConfig(StepConfig):
     )
     stop_pct = serializers.FloatField(required=False, min_value=0.01, max_value=99, help_text="Below the close, in %.")
     target_pct = serializers.FloatField(required=False, min_value=0.01, max_value=1000, help_text="Above it, in %.")
-    stop_atr = serializers.FloatField(required=False, min_value=0.01, max_value=100, help_text="In average true ranges.")
+    stop_atr = serializers.FloatField(
+        required=False, min_value=0.01, max_value=100, help_text="In average true ranges."
+    )
     target_atr = serializers.FloatField(
         required=False, min_value=0.01, max_value=100, help_text="In average true ranges."
     )
@@ -107,7 +109,9 @@ def _levels(price: Decimal, config: dict[str, Any], bars: Bars) -> Levels:
     return Levels(stop=level(away("stop"), -1), target=level(away("target"), 1))
 
 
-def _decision(symbol: str, series: dict[str, Any], kind: StrategyType, config: dict[str, Any], held: Decimal) -> Decision:
+def _decision(
+    symbol: str, series: dict[str, Any], kind: StrategyType, config: dict[str, Any], held: Decimal
+) -> Decision:
     price, time = Decimal(series["decision_close"]), series["decision_time"]
     bars, params, needed = pinned_bars(symbol, series), config["params"], kind.warmup(config["params"])
     if len(bars) < needed:
@@ -198,9 +202,7 @@ class ConditionConfig(StepConfig):
 
 def _figures(context: StepContext, symbol: str, series: dict[str, Any], closes: bool) -> dict[str, dict[str, Any]]:
     """Return every figure of a symbol as {name: {value, previous}}, the close among them."""
-    figures = {
-        name: values[symbol] for name, values in context.merged("indicators").items() if symbol in values
-    }
+    figures = {name: values[symbol] for name, values in context.merged("indicators").items() if symbol in values}
     close: dict[str, float | None] = {"value": float(series["decision_close"]), "previous": None}
     if closes:
         bars = pinned_bars(symbol, series, most=2)
@@ -251,5 +253,3 @@ def _filtered(decision: dict[str, Any], results: dict[str, dict[str, Any]], appl
         return decision
     reason = f"CONDITION_FAILED: {result['detail']} (it was {decision['action']}: {decision['reason']})"
     return {**decision, "action": "HOLD", "r_coefficient": None, "stop": None, "target": None, "reason": reason}
-
-

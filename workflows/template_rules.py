@@ -76,8 +76,8 @@ def definition_check(
         errors.insert(0, FieldError("type", "invalid", f"Must be one of {', '.join(WorkflowType.values)}."))
     if errors:
         raise ValidationFailed(errors=errors)
-    assert isinstance(steps, Sequence)  # noqa: S101  # narrowed by steps_errors
-    assert isinstance(default_params, Mapping)  # noqa: S101
+    assert isinstance(steps, Sequence)  # narrowed by steps_errors
+    assert isinstance(default_params, Mapping)
     resolution = resolve(steps, default_params, pointer)
     errors.extend(resolution.errors)
     errors.extend(order_errors(resolution.steps, pointer))

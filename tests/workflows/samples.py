@@ -21,7 +21,9 @@ def sample_bars(symbol: str) -> Bars:
         rows = [row for row in csv.DictReader(file) if row["Ticker"] == symbol]
     factor = np.array([float(row["Adj Close"]) / float(row["Close"]) for row in rows])
     opened = [datetime.fromisoformat(row["Date"]).replace(tzinfo=UTC) for row in rows]
-    columns = {name.lower(): np.array([float(row[name]) for row in rows]) * factor for name in ("Open", "High", "Low", "Close")}
+    columns = {
+        name.lower(): np.array([float(row[name]) for row in rows]) * factor for name in ("Open", "High", "Low", "Close")
+    }
     return Bars.of(
         {
             **columns,

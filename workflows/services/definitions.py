@@ -17,6 +17,7 @@ from workflows.selectors import workflow_version_get
 from workflows.services.guards import MAX_NAME, Precondition, clean_name, require_owner, save_named
 from workflows.template_rules import definition_check
 
+
 def _summary(workflow: Workflow, version: WorkflowVersion | None = None) -> dict[str, Any]:
     number = version.version_number if version is not None else None
     return {

@@ -186,9 +186,7 @@ class StrategyType:
 
 def sound_bars(bars: Bars) -> BoolArray:
     """Return which bars have all four prices."""
-    sound: BoolArray = (
-        np.isfinite(bars.open) & np.isfinite(bars.high) & np.isfinite(bars.low) & np.isfinite(bars.close)
-    )
+    sound: BoolArray = np.isfinite(bars.open) & np.isfinite(bars.high) & np.isfinite(bars.low) & np.isfinite(bars.close)
     return sound
 
 

@@ -85,9 +85,7 @@ THREE_INDICATOR = StrategyType(
         Parameter("macd_signal", "int", 9, "Period of MACD's signal line.", 1, 500),
         Parameter("votes", "int", 2, "Votes needed to enter: 2 or 3.", 2, 3),
     ),
-    constraints=(
-        Constraint("macd_fast", lambda p: p["macd_fast"] < p["macd_slow"], "Must be less than macd_slow."),
-    ),
+    constraints=(Constraint("macd_fast", lambda p: p["macd_fast"] < p["macd_slow"], "Must be less than macd_slow."),),
     grid={"trend_period": (20, 50, 100), "rsi_level": (45.0, 50.0, 55.0), "votes": (2, 3)},
     warm_up=lambda p: max(p["trend_period"], p["rsi_period"] + 1, p["macd_slow"] + p["macd_signal"] - 1),
     study_function=_three,

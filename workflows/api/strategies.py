@@ -1,0 +1,105 @@
+"""Strategies: a workflow applied to symbols."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tradingsite.common.api.etag import require_match, with_etag
+from tradingsite.common.api.filters import filtered, ordered, searched
+from tradingsite.common.api.pagination import PagePagination
+from tradingsite.common.api.serializers import validated
+from tradingsite.common.api.views import ResourceViewSet
+from tradingsite.common.roles import Role
+from workflows import selectors, services
+from workflows.api.filters import StrategyFilterSet
+from workflows.api.serializers import StrategyBodySerializer, StrategyChangeSerializer, StrategySerializer
+from workflows.api.views import IF_MATCH, UUID_PATTERN
+from workflows.models import Strategy
+
+
+@extend_schema_view(list=extend_schema(responses=StrategySerializer(many=True)))
+class StrategyViewSet(ResourceViewSet):
+    """Strategies hold overrides only; the definition comes from the workflow."""
+
+    queryset = Strategy.objects.all()
+    serializer_class = StrategySerializer
+    filterset_class = StrategyFilterSet
+    pagination_class = PagePagination
+    ordering_fields: ClassVar[tuple[str, ...]] = ("name", "strategy_type", "created_at", "updated_at")
+    search_fields: ClassVar[tuple[str, ...]] = ("name",)
+    lookup_url_kwarg = "id"
+    lookup_value_regex = UUID_PATTERN
+    roles: ClassVar = {
+        "list": Role.VIEWER,
+        "retrieve": Role.VIEWER,
+        "create": Role.TRADER,
+        "update": Role.TRADER,
+        "partial_update": Role.TRADER,
+        "destroy": Role.TRADER,
+        "restore": Role.TRADER,
+    }
+
+    def _detail(self, strategy_id: UUID, code: int = status.HTTP_200_OK) -> Response:
+        strategy = selectors.strategy_get(strategy_id)
+        response = with_etag(Response(StrategySerializer(strategy).data, status=code), strategy)
+        if code == status.HTTP_201_CREATED:
+            response["Location"] = f"{self.request.path.split('/strategies')[0]}/strategies/{strategy.pk}"
+        return response
+
+    def list(self, request: Request, **kwargs: Any) -> Response:
+        """List strategies, the newest first."""
+        rows = selectors.strategy_list(deleted=request.query_params.get("deleted") == "true")
+        rows = filtered(StrategyFilterSet, request, rows)
+        rows = ordered(self.ordering_fields, request, searched(self.search_fields, request, rows), "-created_at")
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response(StrategySerializer(page, many=True).data)
+
+    @extend_schema(request=StrategyBodySerializer, responses={201: StrategySerializer})
+    def create(self, request: Request, **kwargs: Any) -> Response:
+        """Create a strategy of a workflow, or, without `workflow_id`, one with its own steps."""
+        strategy = services.strategy_create(actor=self.actor, **validated(StrategyBodySerializer, request.data))
+        return self._detail(strategy.pk, status.HTTP_201_CREATED)
+
+    @extend_schema(responses=StrategySerializer)
+    def retrieve(self, request: Request, id: str, **kwargs: Any) -> Response:
+        """Return a strategy."""
+        return self._detail(UUID(id))
+
+    @extend_schema(request=StrategyBodySerializer, responses=StrategySerializer, parameters=[IF_MATCH])
+    def update(self, request: Request, id: str, **kwargs: Any) -> Response:
+        """Replace a strategy."""
+        return self._change(request, id, validated(StrategyBodySerializer, request.data))
+
+    @extend_schema(request=StrategyChangeSerializer, responses=StrategySerializer, parameters=[IF_MATCH])
+    def partial_update(self, request: Request, id: str, **kwargs: Any) -> Response:
+        """Change some fields of a strategy; `param` is replaced as a whole."""
+        return self._change(request, id, validated(StrategyChangeSerializer, request.data))
+
+    def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
+        services.strategy_update(
+            actor=self.actor,
+            strategy_id=UUID(id),
+            changes=changes,
+            precondition=lambda row: require_match(request, row),
+        )
+        return self._detail(UUID(id))
+
+    @extend_schema(responses={204: None}, parameters=[IF_MATCH])
+    def destroy(self, request: Request, id: str, **kwargs: Any) -> Response:
+        """Hide a strategy; its runs and orders stay."""
+        services.strategy_delete(
+            actor=self.actor, strategy_id=UUID(id), precondition=lambda row: require_match(request, row)
+        )
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(request=None, responses=StrategySerializer)
+    @action(detail=True, methods=["post"])
+    def restore(self, request: Request, id: str, **kwargs: Any) -> Response:
+        """Bring a deleted strategy back."""
+        services.strategy_restore(actor=self.actor, strategy_id=UUID(id))
+        return self._detail(UUID(id))
