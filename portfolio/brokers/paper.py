@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 
 from market import selectors as market
 from market.bars import Bars
+from market.errors import SeriesEmpty
 from market.prices import price_decimal
 from portfolio.brokers.protocol import (
     BrokerAccount,
@@ -152,6 +153,19 @@ class PaperBroker:
             wall=self._wall,
         )
 
+    def _complete_bars(self, row: PaperOrder) -> Bars | None:
+        try:
+            bars = market.complete_bars(
+                symbol=row.symbol,
+                source=row.source,
+                timeframe=row.timeframe,
+                adjustment=row.adjustment,
+                wall=self._wall,
+            )
+        except SeriesEmpty:
+            return None
+        return bars.since(row.bars_seen_until)
+
     def _market_match(self, row: PaperOrder) -> _Match | None:
         point = self._next_price(row, row.market_time)
         if point is None:
@@ -160,15 +174,8 @@ class PaperBroker:
 
     def _limit_match(self, row: PaperOrder) -> _Match | None:
         """Look first at complete bars, whose range is known, then at quotes of the bar that is still forming."""
-        bars = market.next_bar(
-            symbol=row.symbol,
-            source=row.source,
-            timeframe=row.timeframe,
-            adjustment=row.adjustment,
-            after=row.bars_seen_until,
-            wall=self._wall,
-        )
-        if bars is not None:
+        bars = self._complete_bars(row)
+        if bars is not None and len(bars):
             for index in range(len(bars)):
                 match = _bar_match(row, bars, index)
                 if match is not None:

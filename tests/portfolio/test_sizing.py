@@ -1,6 +1,6 @@
 """How much to order, by hand."""
 
-from decimal import Decimal as D
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,17 +11,17 @@ from portfolio.choices import SizingMethod
 from portfolio.sizing import affordable, order_quantity, round_down
 
 
-def quantity(method: SizingMethod, value: str | None, **changes: Any) -> D:
+def quantity(method: SizingMethod, value: str | None, **changes: Any) -> Decimal:
     facts: dict[str, Any] = {
-        "equity": D(100_000),
-        "cash": D(50_000),
-        "price": D("444.05"),
-        "fee_rate": D("0.001"),
-        "slippage": D("0.0005"),
+        "equity": Decimal(100_000),
+        "cash": Decimal(50_000),
+        "price": Decimal("444.05"),
+        "fee_rate": Decimal("0.001"),
+        "slippage": Decimal("0.0005"),
         "quantity_precision": 0,
-        "lot_size": D(1),
+        "lot_size": Decimal(1),
     }
-    return order_quantity(method, None if value is None else D(value), **{**facts, **changes})
+    return order_quantity(method, None if value is None else Decimal(value), **{**facts, **changes})
 
 
 def test_a_fraction_of_equity_is_rounded_down_to_whole_shares() -> None:
@@ -29,11 +29,13 @@ def test_a_fraction_of_equity_is_rounded_down_to_whole_shares() -> None:
 
 
 def test_a_notional_is_divided_by_the_price() -> None:
-    assert quantity(SizingMethod.NOTIONAL, "1000", quantity_precision=4, lot_size=D("0.0001")) == D("2.2519")
+    assert quantity(SizingMethod.NOTIONAL, "1000", quantity_precision=4, lot_size=Decimal("0.0001")) == Decimal(
+        "2.2519"
+    )
 
 
 def test_a_quantity_is_taken_as_it_is_but_for_the_lot() -> None:
-    assert quantity(SizingMethod.QUANTITY, "107", lot_size=D(25)) == 100
+    assert quantity(SizingMethod.QUANTITY, "107", lot_size=Decimal(25)) == 100
 
 
 def test_all_in_keeps_two_percent_for_the_gap_to_the_next_open() -> None:
@@ -43,9 +45,9 @@ def test_all_in_keeps_two_percent_for_the_gap_to_the_next_open() -> None:
 
 def test_what_does_not_buy_one_lot_is_zero() -> None:
     assert quantity(SizingMethod.NOTIONAL, "100") == 0
-    assert quantity(SizingMethod.ALL_IN, None, cash=D(0)) == 0
-    assert quantity(SizingMethod.EQUITY_FRACTION, "1", equity=D(-5)) == 0
-    assert quantity(SizingMethod.QUANTITY, "1", price=D(0)) == 0
+    assert quantity(SizingMethod.ALL_IN, None, cash=Decimal(0)) == 0
+    assert quantity(SizingMethod.EQUITY_FRACTION, "1", equity=Decimal(-5)) == 0
+    assert quantity(SizingMethod.QUANTITY, "1", price=Decimal(0)) == 0
 
 
 def test_a_method_without_its_value_is_refused() -> None:
@@ -58,9 +60,11 @@ rates = st.decimals(min_value="0", max_value="0.05", places=4)
 
 
 @given(cash=money, price=money, fee=rates, slippage=rates, digits=st.integers(0, 8))
-def test_what_is_affordable_never_costs_more_than_the_cash(cash: D, price: D, fee: D, slippage: D, digits: int) -> None:
+def test_what_is_affordable_never_costs_more_than_the_cash(
+    cash: Decimal, price: Decimal, fee: Decimal, slippage: Decimal, digits: int
+) -> None:
     bought = round_down(
-        affordable(cash, price, fee_rate=fee, slippage=slippage), quantity_precision=digits, lot_size=D(0)
+        affordable(cash, price, fee_rate=fee, slippage=slippage), quantity_precision=digits, lot_size=Decimal(0)
     )
     assert bought * price * (1 + slippage) * (1 + fee) <= cash
 
@@ -68,9 +72,9 @@ def test_what_is_affordable_never_costs_more_than_the_cash(cash: D, price: D, fe
 @given(
     amount=st.decimals(min_value="0", max_value="100000", places=10),
     digits=st.integers(0, 8),
-    lot=st.sampled_from([D("0.001"), D("0.5"), D(1), D(25)]),
+    lot=st.sampled_from([Decimal("0.001"), Decimal("0.5"), Decimal(1), Decimal(25)]),
 )
-def test_rounding_down_gives_whole_lots_and_no_more_than_asked(amount: D, digits: int, lot: D) -> None:
+def test_rounding_down_gives_whole_lots_and_no_more_than_asked(amount: Decimal, digits: int, lot: Decimal) -> None:
     rounded = round_down(amount, quantity_precision=digits, lot_size=lot)
-    assert 0 <= amount - rounded
+    assert amount - rounded >= 0
     assert rounded == round(rounded, digits)

@@ -1,0 +1,109 @@
+"""Prices made to measure, an account, and a broker that can be told to fail."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from market import store
+from market.bars import from_ns, to_ns
+from market.models import BarSeries, DataSource, Instrument
+from portfolio import orders, services
+from portfolio.brokers import Broker, BrokerUncertain, broker_for
+from portfolio.models import Account, Order
+from tradingsite.common.actor import Actor
+
+FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+Row = tuple[float, float, float, float]
+
+
+class Prices:
+    """Daily bars of a market that never closes: each row is (open, high, low, close), the first on 2026-01-01."""
+
+    def series(self, symbol: str, rows: Sequence[Row], *, clock: str = "historical", **instrument: Any) -> BarSeries:
+        source, _ = DataSource.objects.get_or_create(
+            slug=f"prices-{clock}", defaults={"title": "Test prices", "kind": "import", "clock": clock}
+        )
+        made, _ = Instrument.objects.get_or_create(
+            symbol=symbol, defaults={"exchange": "24/7", "default_source": source, **instrument}
+        )
+        series, _ = BarSeries.objects.get_or_create(instrument=made, source=source, timeframe="1d", adjustment="none")
+        columns = self._columns(rows)
+        folder = store.series_folder(source=source.slug, symbol=symbol, timeframe="1d", adjustment="none")
+        series.version = store.write_version(folder, columns, at_least=series.version + 1)
+        series.first_at, series.last_at = from_ns(int(columns["time"][0])), from_ns(int(columns["time"][-1]))
+        series.bars_count = len(rows)
+        series.save()
+        return series
+
+    def _columns(self, rows: Sequence[Row]) -> dict[str, Any]:
+        times = [to_ns(FIRST_DAY + timedelta(days=day)) for day in range(len(rows))]
+        named = zip(("open", "high", "low", "close"), zip(*rows, strict=True), strict=True)
+        columns = {name: np.array(values, dtype=np.float64) for name, values in named}
+        return {"time": np.array(times, dtype=np.int64), **columns, "volume": np.ones(len(rows))}
+
+
+@pytest.fixture
+def prices(db: None, data_dir: Path) -> Iterator[Prices]:
+    store.cache_clear()
+    yield Prices()
+    store.cache_clear()
+
+
+@pytest.fixture
+def account(db: None) -> Account:
+    return services.account_ensure_default(actor=Actor.system("test"))
+
+
+@pytest.fixture
+def acme(prices: Prices) -> BarSeries:
+    """ACME closed at 102 and has just opened at 103; its market stands there."""
+    return prices.series("ACME", [(100, 104, 99, 101), (101, 105, 100, 102), (103, 110, 90, 95)])
+
+
+@pytest.fixture
+def place(actor: Actor, account: Account) -> Callable[..., Order]:
+    """Return `order_place` for ten ACME to buy, or what is said instead."""
+
+    def make(**changes: Any) -> Order:
+        said = {"symbol": "ACME", "side": "buy", "quantity": Decimal(10), "client_order_id": "one", **changes}
+        return services.order_place(actor=actor, account=Account.objects.get(pk=account.pk), **said)
+
+    return make
+
+
+class FlakyBroker:
+    """The paper broker behind a line that breaks where it is told to."""
+
+    def __init__(self, inner: Broker, faults: set[str], calls: list[str]) -> None:
+        self._inner, self._faults, self._calls = inner, faults, calls
+        self.refuses_duplicates = "accepts_duplicates" not in faults
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+
+        def call(*args: Any) -> Any:
+            self._calls.append(name)
+            if f"{name} lost on the way there" in self._faults:
+                raise BrokerUncertain("timed out")
+            answer = method(*args)
+            if f"{name} lost on the way back" in self._faults:
+                raise BrokerUncertain("timed out")
+            return answer
+
+        return call
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> tuple[set[str], list[str]]:
+    """Return the faults of the line to the broker, to add to and clear, and the calls that were made over it."""
+    faults: set[str] = set()
+    calls: list[str] = []
+    monkeypatch.setattr(
+        orders, "broker_for", lambda account, wall: FlakyBroker(broker_for(account, wall=wall), faults, calls)
+    )
+    return faults, calls
