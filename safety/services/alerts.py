@@ -12,6 +12,7 @@ from safety.models import AlertEvent
 from tradingsite.common import audit, live
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import rfc3339, utcnow
+from tradingsite.common.ids import uuid7
 
 logger = logging.getLogger(__name__)
 
@@ -26,24 +27,34 @@ def alert_raise(
     value: Decimal | None = None,
     threshold: Decimal | None = None,
     alert_id: UUID | None = None,
+    event_id: UUID | None = None,
     actor: Actor,
 ) -> AlertEvent:
     """Write an alert into the history and tell whoever listens on the alerts socket.
+
+    Args:
+        value, threshold: the figure that raised it, and what it was held against.
+        alert_id: the rule that raised it.
+        event_id: for work that may be repeated: an alert of this id is raised and told once.
 
     Raises:
         ValueError: for a kind or a severity that does not exist.
     """
     with transaction.atomic():
-        event = AlertEvent.objects.create(
-            alert_id=alert_id,
-            name=name[:120],
-            kind=AlertKind(kind),
-            severity=Severity(severity),
-            symbol=symbol[:32],
-            value=value,
-            threshold=threshold,
-            message=message,
-        )
+        defaults = {
+            "alert_id": alert_id,
+            "name": name[:120],
+            "kind": AlertKind(kind),
+            "severity": Severity(severity),
+            "symbol": symbol[:32],
+            "value": value,
+            "threshold": threshold,
+            "message": message,
+        }
+        # The database decides which of two repetitions is the first.
+        event, created = AlertEvent.objects.get_or_create(id=event_id or uuid7(), defaults=defaults)
+        if not created:
+            return event
         live.publish("alerts", "alert", selectors.alert_as_json(event))
     logger.info("alert %s by %s: %s", event.severity, actor.name, event.name)
     return event

@@ -1,0 +1,200 @@
+"""Shapes of safety: switch, limits, verdicts, alerts, audit."""
+
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from rest_framework import serializers
+
+from safety.choices import SETTABLE_STATES, AlertKind, Door, GateCode, Severity, TradingState
+from safety.models import EVERYTHING, AlertEvent, AuditLog, GateDecision, KillSwitchEvent
+from tradingsite.common.api.serializers import (
+    DecimalStringField,
+    StrictModelSerializer,
+    StrictSerializer,
+    UtcDateTimeField,
+)
+
+_ZERO = Decimal(0)
+
+
+class WholeNumberField(serializers.IntegerField):
+    """A whole number as JSON has it: neither text nor a boolean, which Python would take for 0 or 1."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class StrictBooleanField(serializers.BooleanField):
+    """`true` or `false`, no word that stands for them."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class KillRequest(StrictSerializer):
+    reason = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
+    scope = serializers.CharField(
+        max_length=36, required=False, default=EVERYTHING, help_text="`all`, or the id of one strategy."
+    )
+
+
+class ResumeRequest(StrictSerializer):
+    reason = serializers.CharField(max_length=1000, help_text="Why it is safe to go on.")
+    scope = serializers.CharField(
+        max_length=36, required=False, default=EVERYTHING, help_text="`all`, or the id of one strategy."
+    )
+
+
+class KillSwitchState(StrictSerializer):
+    active = serializers.BooleanField()
+    reason = serializers.CharField()
+    since = serializers.CharField(allow_null=True, help_text="RFC 3339.")
+    by = serializers.CharField()
+    sources = serializers.ListField(
+        child=serializers.CharField(), help_text="What halts: `database`, `file`, or either one unreadable."
+    )
+
+
+class ScopeState(KillSwitchState):
+    scope = serializers.CharField()
+
+
+class KillAnswer(ScopeState):
+    changed = serializers.BooleanField(help_text="False when it was already set.")
+    degraded = serializers.BooleanField(help_text="One of the two places could not be written; the other halts.")
+    detail = serializers.CharField()
+
+
+class KilledStrategy(KillSwitchState):
+    strategy_id = serializers.CharField()
+
+
+class LimitUse(StrictSerializer):
+    limit = serializers.JSONField(help_text="The limit's value.")
+    used_today = serializers.JSONField(
+        allow_null=True, help_text="The most of it that was used today, where it is used up."
+    )
+    code = serializers.ChoiceField(choices=GateCode.values)
+    denied_today = serializers.IntegerField(help_text="Orders that this check denied today.")
+
+
+class Limits(StrictSerializer):
+    """Every limit of the gate."""
+
+    paper_mode = StrictBooleanField(help_text="While this is on, no live order leaves the desk.")
+    daily_trade_limit = WholeNumberField(min_value=0, max_value=1_000_000)
+    position_limit = DecimalStringField(minimum=_ZERO)
+    order_notional_limit = DecimalStringField(minimum=_ZERO)
+    duplicate_window_s = WholeNumberField(min_value=0, max_value=86_400)
+    trading_state = serializers.ChoiceField(choices=[value for value, _ in SETTABLE_STATES])
+
+
+class LimitsShown(Limits):
+    version = serializers.IntegerField()
+    updated_at = UtcDateTimeField()
+    updated_by = serializers.CharField(allow_blank=True)
+
+
+class Status(Limits):
+    trading_state = serializers.ChoiceField(choices=TradingState.values)
+    trades_today = serializers.IntegerField()
+    trading_day = serializers.DateField()
+    kill_switch = KillSwitchState()
+    killed_strategies = KilledStrategy(many=True)
+    limits = serializers.DictField(child=LimitUse())
+    limits_version = serializers.IntegerField()
+
+
+class Decision(StrictModelSerializer):
+    notional = DecimalStringField(allow_null=True)
+    resulting_value = DecimalStringField(allow_null=True)
+    created_at = UtcDateTimeField()
+
+    class Meta:
+        model = GateDecision
+        fields: ClassVar = [
+            "id",
+            "created_at",
+            "allowed",
+            "code",
+            "detail",
+            "preview",
+            "client_order_id",
+            "account_id",
+            "strategy_id",
+            "execution_id",
+            "symbol",
+            "side",
+            "order_type",
+            "quantity",
+            "limit_price",
+            "reference_price",
+            "mode",
+            "notional",
+            "resulting_value",
+            "facts",
+            "actor_name",
+        ]
+
+
+class Alert(StrictModelSerializer):
+    kind = serializers.ChoiceField(choices=AlertKind.values)
+    severity = serializers.ChoiceField(choices=Severity.values)
+    value = DecimalStringField(allow_null=True)
+    threshold = DecimalStringField(allow_null=True)
+    triggered_at = UtcDateTimeField()
+    acknowledged_at = UtcDateTimeField(allow_null=True)
+
+    class Meta:
+        model = AlertEvent
+        fields: ClassVar = [
+            "id",
+            "alert_id",
+            "name",
+            "kind",
+            "severity",
+            "symbol",
+            "value",
+            "threshold",
+            "message",
+            "triggered_at",
+            "acknowledged_at",
+            "acknowledged_by",
+        ]
+
+
+class KillEvent(StrictModelSerializer):
+    at = UtcDateTimeField()
+
+    class Meta:
+        model = KillSwitchEvent
+        fields: ClassVar = ["id", "at", "scope", "action", "reason", "actor_kind", "actor_name", "request_id"]
+
+
+class AuditRow(StrictModelSerializer):
+    at = UtcDateTimeField()
+    door = serializers.ChoiceField(choices=Door.values)
+
+    class Meta:
+        model = AuditLog
+        fields: ClassVar = [
+            "id",
+            "at",
+            "actor_kind",
+            "actor_name",
+            "actor_user_id",
+            "actor_role",
+            "door",
+            "request_id",
+            "action",
+            "target_type",
+            "target_id",
+            "target_repr",
+            "before",
+            "after",
+            "reason",
+        ]

@@ -1,0 +1,153 @@
+"""Safety over HTTP: look, stop, go on, set limits, read the histories."""
+
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from safety import selectors, services
+from safety.api import filters
+from safety.api import serializers as shapes
+from safety.models import AlertEvent, AuditLog, GateDecision, KillSwitchEvent, SafetySettings
+from tradingsite.common.api.etag import require_match, with_etag
+from tradingsite.common.api.filters import filtered
+from tradingsite.common.api.pagination import KeysetPagination
+from tradingsite.common.api.serializers import validated
+from tradingsite.common.api.views import ApiView, ResourceViewSet
+from tradingsite.common.ids import parse_uuid
+from tradingsite.common.roles import Role
+
+
+class SafetyView(ApiView):
+    """How the desk is protected now."""
+
+    roles: ClassVar = {"get": Role.VIEWER}
+
+    @extend_schema(operation_id="safety_status", responses=shapes.Status)
+    def get(self, request: Request) -> Response:
+        return Response(selectors.safety_status())
+
+
+class KillView(ApiView):
+    """Stop: no new order leaves until a person resumes."""
+
+    roles: ClassVar = {"post": Role.OPERATOR}
+
+    @extend_schema(operation_id="safety_kill", request=shapes.KillRequest, responses=shapes.KillAnswer)
+    def post(self, request: Request) -> Response:
+        body = validated(shapes.KillRequest, request.data)
+        result = services.kill(actor=self.actor, reason=body["reason"], scope=body["scope"])
+        return Response({**asdict(result), **selectors.kill_status(result.scope)})
+
+
+class ResumeView(ApiView):
+    """Go on after a kill; a person, with a reason."""
+
+    roles: ClassVar = {"post": Role.OPERATOR}
+
+    @extend_schema(operation_id="safety_resume", request=shapes.ResumeRequest, responses=shapes.ScopeState)
+    def post(self, request: Request) -> Response:
+        body = validated(shapes.ResumeRequest, request.data)
+        scope = services.scope_named(body["scope"])
+        services.resume(actor=self.actor, reason=body["reason"], scope=scope)
+        return Response(selectors.kill_status(scope))
+
+
+class LimitsView(ApiView):
+    """Every limit of the gate. `If-Match` guards a change against another one."""
+
+    roles: ClassVar = {"get": Role.VIEWER, "put": Role.ADMIN, "patch": Role.ADMIN}
+
+    @extend_schema(operation_id="safety_limits", responses=shapes.LimitsShown)
+    def get(self, request: Request) -> Response:
+        return _limits_answer(selectors.settings_get())
+
+    @extend_schema(operation_id="safety_limits_replace", request=shapes.Limits, responses=shapes.LimitsShown)
+    def put(self, request: Request) -> Response:
+        return self._change(request, partial=False)
+
+    @extend_schema(
+        operation_id="safety_limits_change", request=shapes.Limits(partial=True), responses=shapes.LimitsShown
+    )
+    def patch(self, request: Request) -> Response:
+        return self._change(request, partial=True)
+
+    def _change(self, request: Request, *, partial: bool) -> Response:
+        row = selectors.settings_get()
+        require_match(request, row)
+        changes = validated(shapes.Limits, request.data, partial=partial)
+        expected = row.version if "If-Match" in request.headers else None
+        return _limits_answer(services.limits_update(actor=self.actor, changes=changes, expected_version=expected))
+
+
+def _limits_answer(row: SafetySettings) -> Response:
+    return with_etag(Response(shapes.LimitsShown(row).data), row)
+
+
+class _History(ResourceViewSet):
+    """A list by cursor, newest first."""
+
+    pagination_class = KeysetPagination
+
+    def list(self, request: Request, **_: Any) -> Response:
+        shape: type[BaseSerializer[Any]] = self.get_serializer_class()
+        page = self.paginate_queryset(filtered(self.filterset_class, request, self.get_queryset()))
+        return self.get_paginated_response(shape(page, many=True).data)
+
+
+class DecisionViewSet(_History):
+    """Every verdict of the gate, with the facts that it saw."""
+
+    roles: ClassVar = {"list": Role.VIEWER}
+    serializer_class = shapes.Decision
+    filterset_class = filters.DecisionFilter
+
+    def get_queryset(self) -> QuerySet[GateDecision]:
+        return selectors.decisions()
+
+
+class KillEventViewSet(_History):
+    """Who killed and resumed what, and why."""
+
+    roles: ClassVar = {"list": Role.VIEWER}
+    serializer_class = shapes.KillEvent
+    filterset_class = filters.KillEventFilter
+
+    def get_queryset(self) -> QuerySet[KillSwitchEvent]:
+        return selectors.kill_history()
+
+
+class AlertHistoryViewSet(_History):
+    """The alerts that were raised."""
+
+    roles: ClassVar = {"list": Role.VIEWER, "retrieve": Role.VIEWER, "acknowledge": Role.OPERATOR}
+    serializer_class = shapes.Alert
+    filterset_class = filters.AlertFilter
+    lookup_value_regex = "[^/]+"
+
+    def get_queryset(self) -> QuerySet[AlertEvent]:
+        return selectors.alert_history()
+
+    @extend_schema(responses=shapes.Alert)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return Response(shapes.Alert(selectors.alert_get(parse_uuid(pk, "id"))).data)
+
+    @extend_schema(request=None, responses=shapes.Alert)
+    def acknowledge(self, request: Request, pk: str) -> Response:
+        event = services.alert_acknowledge(actor=self.actor, alert_id=parse_uuid(pk, "id"))
+        return Response(shapes.Alert(event).data)
+
+
+class AuditViewSet(_History):
+    """Every change of state: who, what, why."""
+
+    roles: ClassVar = {"list": Role.OPERATOR}
+    serializer_class = shapes.AuditRow
+    filterset_class = filters.AuditFilter
+
+    def get_queryset(self) -> QuerySet[AuditLog]:
+        return selectors.audit_rows()
