@@ -66,7 +66,9 @@ class Param:
         # Whole floats pass for integers: JSON and optimisers make no difference between 14 and 14.0.
         number = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
         if not number or (self.kind == "int" and value != int(value)):  # type: ignore[call-overload]
-            return None, FieldError(pointer, "invalid", f"Must be {'a whole' if self.kind == 'int' else 'a finite'} number.")
+            return None, FieldError(
+                pointer, "invalid", f"Must be {'a whole' if self.kind == 'int' else 'a finite'} number."
+            )
         parsed = int(value) if self.kind == "int" else float(value)  # type: ignore[call-overload]
         if (self.minimum is not None and parsed < self.minimum) or (self.maximum is not None and parsed > self.maximum):
             return None, FieldError(pointer, "out_of_range", f"Must be from {self.minimum:g} to {self.maximum:g}.")
@@ -109,7 +111,9 @@ class Indicator:
         known = {param.name for param in self.params}
         for name in sorted(set(params) - known):
             names = ", ".join(param.name for param in self.params) or "none"
-            errors.append(FieldError(f"{pointer}/{name}", "unknown", f"{self.slug} has no such parameter; it has: {names}."))
+            errors.append(
+                FieldError(f"{pointer}/{name}", "unknown", f"{self.slug} has no such parameter; it has: {names}.")
+            )
         values: dict[str, Any] = {}
         for param in self.params:
             value, error = param.read(params.get(param.name, param.default), f"{pointer}/{param.name}")

@@ -108,8 +108,12 @@ class MomentReader:
         if early.utcoffset() != late.utcoffset():
             there = early.astimezone(UTC).astimezone(self.zone).replace(tzinfo=None) == value
             if not there:
-                raise BadMoment("no_such_time", f"{value.isoformat()} does not exist in {self.zone.key} (clocks go forward).")
-            raise BadMoment("ambiguous_time", f"{value.isoformat()} happens twice in {self.zone.key}: give the UTC offset.")
+                raise BadMoment(
+                    "no_such_time", f"{value.isoformat()} does not exist in {self.zone.key} (clocks go forward)."
+                )
+            raise BadMoment(
+                "ambiguous_time", f"{value.isoformat()} happens twice in {self.zone.key}: give the UTC offset."
+            )
         return early
 
 

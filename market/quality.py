@@ -62,7 +62,9 @@ def clean(table: Table, rules: Rules, problems: Problems) -> Cleaned:
     result = Cleaned(rows=len(table))
     named = "symbol" in table.cells
     if not named and len(rules.only) != 1 and len(table):
-        problems.add(None, "symbol", "missing_column", "There is no symbol column: say which one symbol the file is of.")
+        problems.add(
+            None, "symbol", "missing_column", "There is no symbol column: say which one symbol the file is of."
+        )
         return result
     if rules.adjust and "adj_close" not in table.cells and len(table):
         problems.add(None, "adj_close", "missing_column", "There is no adjusted close to adjust from.")

@@ -239,9 +239,7 @@ def complete_bars(
     return series_complete(series=series, wall=wall, limit=limit, version=version)
 
 
-def series_complete(
-    *, series: BarSeries, wall: datetime, limit: int | None = None, version: int | None = None
-) -> Bars:
+def series_complete(*, series: BarSeries, wall: datetime, limit: int | None = None, version: int | None = None) -> Bars:
     """As `complete_bars`, for a series at hand.
 
     Raises:

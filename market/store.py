@@ -28,7 +28,9 @@ SAFE_SOURCE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 SAFE_SYMBOL = re.compile(r"[A-Z][A-Z0-9.\-]{0,14}")
 CACHE_BYTES = 128 * 1024 * 1024
 
-_SCHEMA = pa.schema([pa.field(name, pa.int64() if name == "time" else pa.float64(), nullable=False) for name in COLUMNS])
+_SCHEMA = pa.schema(
+    [pa.field(name, pa.int64() if name == "time" else pa.float64(), nullable=False) for name in COLUMNS]
+)
 
 Columns = dict[str, NDArray[Any]]
 

@@ -6,6 +6,7 @@ Nothing here trusts the file: its size, what it unpacks to, its rows, its encodi
 import csv
 import gzip
 import io
+import itertools
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -101,7 +102,9 @@ def _read_csv(raw: IO[bytes], mapping: Mapping[str, str], limits: Limits, proble
     text = io.TextIOWrapper(bounded, encoding="utf-8-sig", newline="")
     table, line = Table(), 0
     try:
-        reader = csv.reader(text, delimiter=_delimiter(text), strict=True)
+        lead = _lead(text)
+        delimiter = max(",;\t|", key=lead[-1].count) if lead else ","
+        reader = csv.reader(itertools.chain(lead, text), delimiter=delimiter, strict=True)
         for header in reader:
             if any(cell.strip() for cell in header):
                 break
@@ -135,19 +138,17 @@ def _read_csv(raw: IO[bytes], mapping: Mapping[str, str], limits: Limits, proble
         problems.add(None, "", "file_too_large", f"The file unpacks to more than {limits.unpacked_bytes:,} bytes.")
     except (OSError, EOFError, zlib.error):
         problems.add(None, "", "malformed_gzip", "The file is a damaged or cut-off gzip archive.")
-    finally:
-        # The caller owns the file beneath.
-        text.detach()
     return table
 
 
-def _delimiter(text: io.TextIOWrapper) -> str:
-    """Return the separator that the header line uses most; the reader starts over afterwards."""
-    lead = text.readline(65_536)
-    while lead and not lead.strip():
-        lead = text.readline(65_536)
-    text.seek(0)
-    return max(",;\t|", key=lead.count)
+def _lead(text: io.TextIOWrapper) -> list[str]:
+    """Return the lines up to the first that is not blank, which is the header."""
+    lines: list[str] = []
+    for line in text:
+        lines.append(line)
+        if line.strip():
+            break
+    return lines
 
 
 def _normal(header: str) -> str:
@@ -163,7 +164,9 @@ def _match(header: Sequence[str], mapping: Mapping[str, str], line: int, problem
         places = [index for index, cell in enumerate(named) if cell.lower() == wanted.strip().lower()]
         if len(places) != 1:
             reason = "no column" if not places else "more than one column"
-            problems.add(line, name, "missing_column", f"There is {reason} {wanted!r} for {name}; there are {_list(named)}.")
+            problems.add(
+                line, name, "missing_column", f"There is {reason} {wanted!r} for {name}; there are {_list(named)}."
+            )
         else:
             found[name] = places[0]
     taken = set(found.values())
@@ -211,7 +214,9 @@ def _read_parquet(file: IO[bytes], mapping: Mapping[str, str], limits: Limits, p
         for batch in parquet.iter_batches(batch_size=65_536, columns=[schema.names[i] for i in columns.values()]):
             unpacked += batch.nbytes
             if unpacked > limits.unpacked_bytes:
-                problems.add(None, "", "file_too_large", f"The file unpacks to more than {limits.unpacked_bytes:,} bytes.")
+                problems.add(
+                    None, "", "file_too_large", f"The file unpacks to more than {limits.unpacked_bytes:,} bytes."
+                )
                 return Table()
             for name, index in columns.items():
                 table.cells[name].extend(_values(batch.column(schema.names[index])))

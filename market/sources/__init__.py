@@ -1,1 +1,14 @@
-"""Where bars come from. `source_named` finds the sources that are asked by name; files come through the import."""
+"""Where bars come from when they are asked for by name; files come through the import."""
+
+from market.sources.base import Fetched, PricePoint, Source, SymbolFacts
+from market.sources.demo import DemoSource
+from market.sources.sample import SampleSource
+from market.sources.yahoo import YahooSource
+from tradingsite.common.contracts.registry import Registry
+
+__all__ = ["Fetched", "PricePoint", "Source", "SymbolFacts", "sources"]
+
+sources: Registry[Source] = Registry("data source")
+sources.register(SampleSource())
+sources.register(DemoSource())
+sources.register(YahooSource())

@@ -1,5 +1,6 @@
 """Indicators written out the slow way, from their definitions, to hold the fast ones against."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -40,7 +41,7 @@ def ema(bars: Bars, period: int) -> dict[str, Column]:
 def rsi(bars: Bars, period: int) -> dict[str, Column]:
     """Wilder's: averages seeded with the plain mean of the first `period` changes, then smoothed by 1/period."""
     close = list(bars.close)
-    changes = [b - a for a, b in zip(close, close[1:], strict=False)]
+    changes = [b - a for a, b in itertools.pairwise(close)]
     result: Column = [NAN] * period
     up = _mean([max(c, 0.0) for c in changes[:period]])
     down = _mean([max(-c, 0.0) for c in changes[:period]])
