@@ -1,0 +1,90 @@
+"""The overview: the account, what protects it, and what happened last."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from executions.pages.runs import runs_newest
+from executions.templatetags.desk import money
+from portfolio import selectors as portfolio
+from portfolio.errors import AccountMissing
+from safety import selectors as safety
+
+LAST = 8
+CURVE_POINTS = 1000
+
+
+@dataclass(frozen=True)
+class LimitRow:
+    """One limit and how much of it is used today; `share` is 0..100, None for a limit that nothing uses up."""
+
+    label: str
+    limit_text: str
+    used: Decimal | None = None
+    used_text: str = ""
+    share: int | None = None
+    tone: str = ""
+
+
+def overview(wall: datetime) -> dict[str, Any]:
+    """Return the overview at `wall`; without an account it says what to do next and shows the rest."""
+    status = safety.safety_status()
+    return {
+        **_account(wall),
+        "safety": status,
+        "limits": limit_rows(status),
+        "strategy_switches": [
+            f"{switch['strategy_id']}: {switch['reason']}" if switch["reason"] else switch["strategy_id"]
+            for switch in status["killed_strategies"]
+        ],
+        "runs": runs_newest(LAST),
+        "alerts": safety.alert_history()[:LAST],
+        "verdicts": safety.decisions().filter(preview=False)[:LAST],
+    }
+
+
+def _account(wall: datetime) -> dict[str, Any]:
+    try:
+        account = portfolio.account_default()
+    except AccountMissing as missing:
+        return {"account": None, "account_problem": missing.detail}
+    summary = portfolio.account_summary(account, wall)
+    points = portfolio.equity_curve(account, limit=CURVE_POINTS)
+    equity = summary["equity"]
+    return {
+        "account": summary,
+        "total_pnl": equity - summary["starting_cash"],
+        "exposure_share": summary["gross_exposure"] / equity if equity > 0 else None,
+        # The chart's numbers are for drawing only; every figure that is read comes from the summary.
+        "curve": [[int(point.at.timestamp()), float(point.equity)] for point in points],
+        "curve_first": points[0] if points else None,
+        "curve_last": points[-1] if points else None,
+    }
+
+
+def limit_rows(status: Mapping[str, Any]) -> list[LimitRow]:
+    """Return the limits of `safety_status()` as lines with their use today."""
+    limits = status["limits"]
+    return [
+        _used("Orders today", limits["daily_trade_limit"], plain=True),
+        _used("Largest order today", limits["order_notional_limit"]),
+        _used("Largest position today", limits["position_limit"]),
+        LimitRow("Same order again after", f"{status['duplicate_window_s']} s"),
+        LimitRow("Orders go to", "Paper only" if status["paper_mode"] else "Paper and live"),
+    ]
+
+
+def _used(label: str, limit: Mapping[str, Any], *, plain: bool = False) -> LimitRow:
+    most, used = Decimal(str(limit["limit"])), Decimal(str(limit["used_today"] or 0))
+    share = 100 if most <= 0 else min(100, int(used * 100 / most))
+    text = str if plain else money
+    return LimitRow(
+        label=label,
+        limit_text=text(most),
+        used=used,
+        used_text=text(used),
+        share=share,
+        tone="bad" if share >= 100 else "careful" if share >= 80 else "",
+    )

@@ -1,0 +1,77 @@
+"""The pages that are read: overview, runs, one run. A request by htmx gets the panels alone."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from executions.choices import ExecutionStatus
+from executions.pages.overview import overview as overview_context
+from executions.pages.run import run_page
+from executions.pages.runs import runs_page
+from executions.views.door import page
+from tradingsite.common.actor import Actor
+from tradingsite.common.clock import utcnow
+
+
+def _answer(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+    """Render `<template>.html`, or its panels and the state of the switch when only those are refreshed."""
+    refreshing = bool(request.htmx)  # type: ignore[attr-defined]  # set by its middleware
+    response = render(request, "refresh.html" if refreshing else f"{template}.html", context)
+    # One address gives a page or its panels: no cache may take the one for the other.
+    response["Vary"] = "HX-Request, Cookie"
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+@require_safe
+@page
+def overview(request: HttpRequest, actor: Actor, context: dict[str, Any]) -> HttpResponse:
+    context |= {"section": "overview", "panels": "overview/panels.html", **overview_context(utcnow())}
+    return _answer(request, "overview/index", context)
+
+
+@require_safe
+@page
+def run_list(request: HttpRequest, actor: Actor, context: dict[str, Any]) -> HttpResponse:
+    status = request.GET.get("status", "")
+    if status not in ExecutionStatus.values:
+        status = ""
+    found = runs_page(status=status, before=_uuid(request, "before"), after=_uuid(request, "after"))
+    context |= {
+        "section": "runs",
+        "panels": "runs/list_panels.html",
+        "next_url": _runs_url(status, "before", found["older_than"]),
+        "previous_url": _runs_url(status, "after", found["newer_than"]),
+        **found,
+    }
+    return _answer(request, "runs/list", context)
+
+
+@require_safe
+@page
+def run(request: HttpRequest, actor: Actor, context: dict[str, Any], execution_id: UUID) -> HttpResponse:
+    context |= {"section": "runs", "panels": "runs/panels.html"}
+    context |= run_page(execution_id=execution_id, actor=actor, wall=utcnow())
+    return _answer(request, "runs/run", context)
+
+
+def _uuid(request: HttpRequest, name: str) -> UUID | None:
+    """Return the id in the address; one that is none counts as not given, as an old bookmark should still open."""
+    try:
+        return UUID(request.GET.get(name, ""))
+    except ValueError:
+        return None
+
+
+def _runs_url(status: str, name: str, edge: UUID | None) -> str:
+    if edge is None:
+        return ""
+    query = QueryDict(mutable=True)
+    if status:
+        query["status"] = status
+    query[name] = str(edge)
+    return f"{reverse('run-list')}?{query.urlencode()}"
