@@ -1,0 +1,210 @@
+"""What an account is worth, and whether its figures add up."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from market.models import BarSeries, Instrument
+from portfolio import fills, selectors, services
+from portfolio.brokers import BrokerFill, BrokerOrder, broker_for
+from portfolio.choices import OrderSide, OrderStatus
+from portfolio.errors import AccountInUse, AccountMissing
+from portfolio.models import Account, EquitySnapshot, Order, Position
+from tests.portfolio.conftest import Prices
+from tradingsite.common import clock
+from tradingsite.common.actor import Actor
+from tradingsite.common.clock import utcnow
+
+pytestmark = pytest.mark.django_db
+
+Place = Callable[..., Order]
+
+
+def test_the_default_account_is_made_once(actor: Actor) -> None:
+    with pytest.raises(AccountMissing):
+        selectors.account_default()
+    account = services.account_ensure_default(actor=actor)
+    assert services.account_ensure_default(actor=actor).pk == account.pk == selectors.account_default().pk
+    assert (account.cash, account.fee_rate, account.slippage) == (
+        Decimal(100_000),
+        Decimal("0.001"),
+        Decimal("0.0005"),
+    )
+
+
+def test_the_summary_by_hand(acme: BarSeries, place: Place, account: Account) -> None:
+    place()
+    summary = selectors.account_summary(selectors.account_default(), utcnow())
+    assert summary["cash"] == Decimal("98968.454485")
+    assert summary["positions_value"] == Decimal(1020)
+    assert summary["equity"] == Decimal("99988.454485")
+    assert summary["unrealized_pnl"] == Decimal("-10.515")  # 10·(102 - 103.0515)
+    assert summary["realized_pnl"] == Decimal("-1.030515")
+    assert summary["day_pnl"] == Decimal("-11.545515")
+    assert summary["total_return"] == pytest.approx(-11.545515 / 100_000)
+    assert summary["drawdown"] == pytest.approx(11.545515 / 100_000)
+    [position] = summary["positions"]
+    assert (position["mark_price"], position["value"]) == (Decimal(102), Decimal(1020))
+    assert (position["source"], position["historical"], position["generated"]) == ("prices-historical", True, False)
+    assert position["weight"] == pytest.approx(1020 / 99988.454485)
+
+
+def test_the_days_profit_counts_from_the_last_point_of_the_day_before(
+    acme: BarSeries, place: Place, account: Account
+) -> None:
+    yesterday = utcnow() - timedelta(days=1)
+    EquitySnapshot.objects.create(
+        account=account, at=yesterday, cash=Decimal(90_000), positions_value=Decimal(0), equity=Decimal(90_000)
+    )
+    assert selectors.account_summary(account, utcnow())["day_pnl"] == Decimal(10_000)
+
+
+def test_a_position_whose_series_is_gone_is_valued_at_cost_and_said_to_be(
+    acme: BarSeries, place: Place, account: Account
+) -> None:
+    place()
+    Position.objects.update(source="gone")
+    summary = selectors.account_summary(selectors.account_default(), utcnow())
+    assert summary["valued"] is False
+    assert summary["positions"][0]["mark_price"] is None
+    assert summary["positions_value"] == Decimal("1030.515")
+    assert services.equity_record(account=account, wall=utcnow(), at_most_every_s=0) is None
+
+
+def test_the_gate_misses_the_equity_of_an_account_that_cannot_be_valued(
+    acme: BarSeries, prices: Prices, place: Place
+) -> None:
+    place()
+    Position.objects.update(source="gone")
+    prices.series("BETA", [(100, 101, 99, 100), (100, 101, 99, 100)])
+    order = place(symbol="BETA", side="sell", client_order_id="two")
+    assert (order.status, order.code) == ("denied", "INSUFFICIENT_CASH")
+    assert "equity is not known" in order.detail
+
+
+def test_the_curve_takes_one_point_a_minute(acme: BarSeries, place: Place, account: Account) -> None:
+    now = utcnow()
+    with clock.frozen(now):
+        place()
+    account = selectors.account_default()
+    assert services.equity_record(account=account, wall=now + timedelta(seconds=59)) is None
+    assert services.equity_record(account=account, wall=now + timedelta(seconds=60)) is not None
+    curve = selectors.equity_curve(account)
+    assert [point.at for point in curve] == [now, now + timedelta(seconds=60)]
+    assert [point.at for point in selectors.equity_curve(account, limit=1)] == [now + timedelta(seconds=60)]
+
+
+def test_the_brokers_book_and_the_desks_agree(acme: BarSeries, place: Place, account: Account) -> None:
+    place()
+    place(client_order_id="two", side="sell", quantity=Decimal(4))
+    broker = broker_for(account, wall=utcnow())
+    assert broker.account().cash == selectors.account_default().cash
+    assert [(position.symbol, position.quantity) for position in broker.positions()] == [("ACME", Decimal(6))]
+    assert selectors.position_quantity(account, "ACME") == Decimal(6)
+    assert broker.open_orders() == []
+
+
+def test_an_account_with_fills_keeps_its_starting_cash(acme: BarSeries, place: Place, actor: Actor) -> None:
+    place()
+    account = selectors.account_default()
+    account.starting_cash = Decimal(5)
+    with pytest.raises(AccountInUse):
+        services.account_save(actor=actor, account=account)
+    account = selectors.account_default()
+    account.fee_rate = Decimal("0.002")
+    assert services.account_save(actor=actor, account=account).cash == Decimal("98968.454485")
+
+
+def test_only_one_account_is_the_default(account: Account, actor: Actor) -> None:
+    second = services.account_save(
+        actor=actor, account=Account(name="Second", starting_cash=Decimal(10), is_default=True)
+    )
+    assert second.cash == Decimal(10)
+    assert selectors.account_default().pk == second.pk
+    assert Account.objects.filter(is_default=True).count() == 1
+
+
+def test_rebuild_positions_finds_and_mends_what_the_fills_do_not_say(
+    acme: BarSeries, place: Place, account: Account
+) -> None:
+    place()
+    out = StringIO()
+    call_command("rebuild_positions", check=True, stdout=out)
+    assert "Everything adds up" in out.getvalue()
+    Position.objects.update(quantity=Decimal(11))
+    Account.objects.update(cash=Decimal(1))
+    with pytest.raises(CommandError, match="2 figures differ"):
+        call_command("rebuild_positions", check=True, stdout=out)
+    assert "ACME quantity is 11, the fills make it 10" in out.getvalue()
+    call_command("rebuild_positions", stdout=out)
+    assert Position.objects.get().quantity == Decimal(10)
+    assert selectors.account_default().cash == Decimal("98968.454485")
+    Position.objects.all().delete()
+    call_command("rebuild_positions", stdout=out)
+    assert Position.objects.get().cost == Decimal("1030.515")
+
+
+amounts = st.decimals(min_value="0.01", max_value="500", places=4)
+
+
+@hypothesis_settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(OrderSide), amounts, amounts), min_size=1, max_size=8))
+def test_stored_positions_are_what_their_fills_add_up_to(
+    acme: BarSeries, account: Account, trades: list[tuple[OrderSide, Decimal, Decimal]]
+) -> None:
+    for number, (side, quantity, price) in enumerate(trades):
+        order = Order.objects.create(
+            client_order_id=f"{Order.objects.count()}",
+            account=account,
+            instrument=Instrument.objects.get(symbol="ACME"),
+            mode="paper",
+            side=side,
+            type="market",
+            quantity=quantity,
+            source="prices-historical",
+            timeframe="1d",
+            adjustment="none",
+            status="submitted",
+        )
+        fill = BrokerFill(f"{order.client_order_id}-fill-{number}", price, quantity, Decimal("0.25"), utcnow())
+        state = BrokerOrder(
+            order.client_order_id, "venue", OrderStatus.FILLED, "ACME", side, quantity, fills=(fill,)
+        )
+        for _ in range(2):
+            assert fills.fills_apply(order_id=order.pk, state=state).status == "filled"
+    assert services.positions_check(account=account) == []
+
+
+def test_a_partial_fill_and_then_the_rest(acme: BarSeries, place: Place, account: Account) -> None:
+    order = place(order_type="limit", limit_price=Decimal(50))
+
+    def says(status: OrderStatus, *quantities: int) -> Order:
+        found = tuple(
+            BrokerFill(f"f{index}", Decimal(40 + index), Decimal(quantity), Decimal(1), utcnow())
+            for index, quantity in enumerate(quantities)
+        )
+        state = BrokerOrder("one", "venue", status, "ACME", OrderSide.BUY, Decimal(10), fills=found)
+        return fills.fills_apply(order_id=order.pk, state=state)
+
+    after = says(OrderStatus.ACCEPTED, 4)
+    assert (after.status, after.filled_quantity, after.average_price) == ("partially_filled", Decimal(4), Decimal(40))
+    assert selectors.account_summary(selectors.account_default(), utcnow())["cash_reserved"] == Decimal("300.3")
+    after = says(OrderStatus.FILLED, 4, 6)
+    assert (after.status, after.average_price, after.fees) == ("filled", Decimal("40.6"), Decimal(2))
+    # A late answer of before the second fill changes nothing.
+    assert says(OrderStatus.ACCEPTED, 4).status == "filled"
+    assert selectors.account_default().cash == Decimal(100_000 - 406 - 2)
+
+
+def test_facts_of_an_order_are_json(acme: BarSeries, place: Place) -> None:
+    facts: dict[str, Any] = json.loads(json.dumps(fills.order_facts(place())))
+    assert (facts["status"], facts["filled_quantity"], facts["average_price"]) == ("filled", "10", "103.0515")
