@@ -1,0 +1,199 @@
+"""Safety in the admin: limits and switches change by the services, histories are read-only."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.forms import ActionForm
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from safety import selectors, services
+from safety.models import (
+    EVERYTHING,
+    AlertEvent,
+    AuditLog,
+    DayCounter,
+    GateDecision,
+    KillSwitch,
+    KillSwitchEvent,
+    SafetySettings,
+)
+from tradingsite.common.console import LedgerAdmin, actor_of
+from tradingsite.common.errors import AppError, ValidationFailed
+from tradingsite.common.roles import Role, role_of
+
+
+def _has(request: HttpRequest, role: Role) -> bool:
+    have = role_of(request.user)
+    return have is not None and have >= role
+
+
+def _said(error: AppError) -> str:
+    return " ".join([error.detail, *(found.detail for found in error.errors)]).strip() or error.title
+
+
+class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The limits, the reason for changing them, and which version was looked at."""
+
+    reason = forms.CharField(required=False, max_length=1000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
+    version_seen = forms.IntegerField(widget=forms.HiddenInput)
+
+    class Meta:
+        model = SafetySettings
+        fields: ClassVar = list(selectors.CODE_OF)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["version_seen"].initial = self.instance.version
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        current = selectors.settings_get().version
+        if cleaned.get("version_seen") not in (None, current):
+            raise forms.ValidationError(f"Somebody changed the limits meanwhile (version {current}); look again.")
+        return cleaned
+
+
+@admin.register(SafetySettings)
+class SafetySettingsAdmin(ModelAdmin):  # type: ignore[misc]
+    form = LimitsForm
+    list_display = ("__str__", *selectors.CODE_OF, "updated_at", "updated_by")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return _has(request, Role.ADMIN)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: SafetySettings, form: Any, change: bool) -> None:
+        changes = {name: form.cleaned_data[name] for name in form.changed_data if name in selectors.CODE_OF}
+        services.limits_update(actor=actor_of(request), changes=changes, reason=form.cleaned_data["reason"])
+
+
+class ReasonForm(ActionForm):  # type: ignore[misc]
+    """What killing and resuming ask beside the action."""
+
+    reason = forms.CharField(
+        required=False, max_length=1000, label="Reason", widget=UnfoldAdminTextInputWidget(attrs={"size": 40})
+    )
+
+
+class KillForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new switch is a kill of its scope."""
+
+    class Meta:
+        model = KillSwitch
+        fields: ClassVar = ["scope", "reason"]
+
+    def clean_scope(self) -> str:
+        try:
+            return services.scope_named(self.cleaned_data["scope"])
+        except ValidationFailed:
+            raise forms.ValidationError(f"Must be '{EVERYTHING}' or the id of a strategy.") from None
+
+
+@admin.register(KillSwitch)
+class KillSwitchAdmin(ModelAdmin):  # type: ignore[misc]
+    form = KillForm
+    list_display = ("scope", "active", "halted_by", "reason", "since", "by")
+    list_filter = ("active",)
+    action_form = ReasonForm
+    actions = ("kill", "resume")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _has(request, Role.OPERATOR)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return _has(request, Role.OPERATOR)
+
+    @admin.display(description="Halted by")
+    def halted_by(self, row: KillSwitch) -> str:
+        return ", ".join(selectors.kill_status(row.scope)["sources"]) or "nothing"
+
+    def save_model(self, request: HttpRequest, obj: KillSwitch, form: Any, change: bool) -> None:
+        self._kill(request, obj.scope, obj.reason)
+
+    @admin.action(description="Kill: stop all orders of the selected scopes", permissions=["operate"])
+    def kill(self, request: HttpRequest, queryset: QuerySet[KillSwitch]) -> None:
+        for row in queryset:
+            self._kill(request, row.scope, request.POST.get("reason", ""))
+
+    @admin.action(description="Resume (needs a reason)", permissions=["operate"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[KillSwitch]) -> None:
+        for row in queryset:
+            try:
+                services.resume(actor=actor_of(request), reason=request.POST.get("reason", ""), scope=row.scope)
+            except AppError as error:
+                self.message_user(request, f"{row.scope}: {_said(error)}", messages.ERROR)
+            else:
+                self.message_user(request, f"{row.scope}: resumed.", messages.SUCCESS)
+
+    def _kill(self, request: HttpRequest, scope: str, reason: str) -> None:
+        try:
+            result = services.kill(actor=actor_of(request), reason=reason[:1000], scope=scope)
+        except AppError as error:
+            self.message_user(request, f"{scope}: {_said(error)}", messages.ERROR)
+        else:
+            level = messages.WARNING if result.degraded else messages.SUCCESS
+            self.message_user(request, f"{scope}: {result.detail}", level)
+
+
+@admin.register(KillSwitchEvent)
+class KillSwitchEventAdmin(LedgerAdmin):  # type: ignore[misc]
+    list_display = ("at", "scope", "action", "reason", "actor_name")
+    list_filter = ("action",)
+    search_fields = ("scope", "actor_name", "reason")
+    ordering = ("-id",)
+
+
+@admin.register(DayCounter)
+class DayCounterAdmin(LedgerAdmin):  # type: ignore[misc]
+    list_display = ("day", "account_id", "name", "value")
+    list_filter = ("name", "day")
+    ordering = ("-day",)
+
+
+@admin.register(GateDecision)
+class GateDecisionAdmin(LedgerAdmin):  # type: ignore[misc]
+    list_display = ("created_at", "allowed", "code", "symbol", "side", "quantity", "notional", "preview", "detail")
+    list_filter = ("allowed", "preview", "code", "mode")
+    search_fields = ("symbol", "client_order_id", "execution_id", "strategy_id")
+    ordering = ("-id",)
+
+
+@admin.register(AlertEvent)
+class AlertEventAdmin(LedgerAdmin):  # type: ignore[misc]
+    list_display = ("triggered_at", "severity", "kind", "name", "symbol", "message", "acknowledged_at")
+    list_filter = ("severity", "kind", ("acknowledged_at", admin.EmptyFieldListFilter))
+    search_fields = ("name", "symbol", "message")
+    ordering = ("-triggered_at", "-id")
+    actions = ("acknowledge",)
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return _has(request, Role.OPERATOR)
+
+    @admin.action(description="Acknowledge the selected alerts", permissions=["operate"])
+    def acknowledge(self, request: HttpRequest, queryset: QuerySet[AlertEvent]) -> None:
+        for row in queryset:
+            services.alert_acknowledge(actor=actor_of(request), alert_id=row.pk)
+        self.message_user(request, "Acknowledged.", messages.SUCCESS)
+
+
+@admin.register(AuditLog)
+class AuditLogAdmin(LedgerAdmin):  # type: ignore[misc]
+    list_display = ("at", "actor_name", "action", "target_type", "target_repr", "reason")
+    list_filter = ("action", "actor_kind", "door")
+    search_fields = ("actor_name", "target_id", "target_repr", "request_id")
+    ordering = ("-id",)
