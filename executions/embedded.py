@@ -13,8 +13,9 @@ from celery import Celery, current_app
 from celery.beat import EmbeddedService
 from django.conf import settings
 
+from executions.watchdog import requeue_pending
+from tradingsite.common import lifecycle
 from tradingsite.common.background import Background
-from tradingsite.common.lifecycle import stopping
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +59,17 @@ class EmbeddedWorkers:
         self._worker_thread.start()
         if not self._consuming.wait(READY_TIMEOUT_S):
             raise RuntimeError("the embedded worker did not start; look at the log above")
+        lifecycle.worker_name = "embedded@localhost"
+        if settings.EMBEDDED:
+            # What an earlier process had queued in its memory is gone; the rows are not.
+            requeue_pending()
         if self._beat is not None:
             self._beat.start()
         self._background.start()
 
     def stop(self) -> None:
         """Let running steps hand over at their next boundary, then end every thread."""
-        stopping.set()
+        lifecycle.stopping.set()
         if self._beat is not None:
             self._beat.stop()
         self._background.stop()

@@ -14,10 +14,12 @@ app.autodiscover_tasks()
 
 
 @worker_ready.connect(dispatch_uid="duties of a worker process")
-def _start_duties(**_: Any) -> None:
+def _start_duties(sender: Any = None, **_: Any) -> None:
     # Each worker also relays and watches, so that a deployment of web and workers alone is complete.
+    from tradingsite.common import lifecycle
     from tradingsite.common.background import Background
 
+    lifecycle.worker_name = getattr(sender, "hostname", None) or "worker"
     Background().start()
 
 

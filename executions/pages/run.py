@@ -8,6 +8,7 @@ from uuid import UUID
 from executions import selectors
 from executions.choices import TERMINAL, ExecutionStatus, may_follow
 from executions.models import StepExecution, WorkflowExecution
+from executions.news import stream_of
 from portfolio import selectors as portfolio
 from portfolio.models import Order
 from tradingsite.common.actor import Actor
@@ -24,9 +25,9 @@ def run_page(*, execution_id: UUID, actor: Actor, wall: datetime) -> dict[str, A
     Raises:
         ExecutionNotFound: when there is no such run.
     """
-    live_seq = events.stream_position(f"execution:{execution_id}")
+    live_seq = events.stream_position(stream_of(execution_id))
     execution = selectors.execution_get(execution_id)
-    steps = list(selectors.execution_steps(execution_id))
+    steps = list(execution.steps.order_by("index"))
     final = execution.status in TERMINAL
     mine = actor.may(Role.OPERATOR) or (actor.may(Role.TRADER) and execution.created_by_id == actor.user_id)
     return {

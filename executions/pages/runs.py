@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from executions import selectors
 from executions.choices import ExecutionStatus
 from executions.models import WorkflowExecution
@@ -56,10 +58,15 @@ def _seconds(run: WorkflowExecution, wall: datetime) -> float | None:
     return max((end - run.started_at).total_seconds(), 0.0)
 
 
+def _rows() -> QuerySet[WorkflowExecution]:
+    # A run's results can be long, and a line of the list shows none of them.
+    return selectors.executions_visible().defer("results", "params", "input_data", "workflow_version__steps")
+
+
 def runs_newest(count: int) -> Sequence[RunRow]:
     """Return the newest runs."""
     wall = utcnow()
-    return [_row(run, wall) for run in selectors.executions_visible().order_by("-id")[:count]]
+    return [_row(run, wall) for run in _rows().order_by("-pk")[:count]]
 
 
 def runs_page(*, status: str, before: UUID | None, after: UUID | None) -> dict[str, Any]:
@@ -71,7 +78,7 @@ def runs_page(*, status: str, before: UUID | None, after: UUID | None) -> dict[s
         before: show what is older than this run.
         after: show the page right above this run; `before` wins.
     """
-    rows = selectors.executions_visible()
+    rows = _rows()
     if status:
         rows = rows.filter(status=status)
     upward = before is None and after is not None

@@ -40,8 +40,8 @@ def needs(role: Role) -> Callable[[View], View]:
                 raise Http404(error.detail) from error
             except PermissionDenied as error:
                 raise Refused(error.detail) from error
-            except (OperationalError, InterfaceError) as error:
-                logger.error("the database failed a page", exc_info=error)
+            except (OperationalError, InterfaceError):
+                logger.exception("the database failed a page")
                 return render(None, "503.html", status=503, content_type="text/html")  # type: ignore[arg-type]
 
         return served

@@ -1,5 +1,8 @@
-"""Whether this process is about to end: long work looks here at its boundaries and hands over early."""
+"""What this process is, and whether it is about to end: long work looks here and hands over early."""
 
 import threading
 
 stopping = threading.Event()
+
+# Set by whoever starts a worker in this process; empty where no work is carried.
+worker_name = ""

@@ -45,6 +45,9 @@ class ApiKeyAuthentication(BaseAuthentication):
         return key.created_by, actor
 
     def _find(self, secret: str) -> ApiKey | None:
+        # Never a NUL or the like into a query.
+        if not secret.isascii() or not secret.isprintable():
+            return None
         key = ApiKey.objects.select_related("created_by").filter(prefix=secret[:PREFIX_LENGTH], revoked_at=None).first()
         if key is None or not hmac.compare_digest(key.hashed_secret, digest(secret)):
             return None

@@ -12,7 +12,7 @@ from tradingsite.common.access.models import ApiKey, SocketTicket
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import rfc3339, utcnow
 from tradingsite.common.errors import FieldError, PermissionDenied, ValidationFailed
-from tradingsite.common.roles import Role
+from tradingsite.common.roles import Role, role_of
 
 TICKET_LIFE = timedelta(seconds=60)
 PREFIX_LENGTH = 8
@@ -30,10 +30,13 @@ def api_key_create(
     """Make a key that acts in the name of `user` with `role`; return it with its secret, which is shown only now.
 
     Raises:
-        PermissionDenied: when the role is above the actor's own.
+        PermissionDenied: when the role is above the user's or the actor's own, or a key asks for a key.
         ValidationFailed: for an expiry in the past.
     """
-    if actor.kind != "system" and not actor.may(role):
+    if actor.kind == "api_key":
+        raise PermissionDenied("A key makes no keys: whoever takes one must not outlive its end.")
+    own = role_of(user)
+    if own is None or role > own or (actor.kind == "user" and not actor.may(role)):
         raise PermissionDenied(f"A key may not have a higher role than its maker; {role.slug} is too high.")
     if expires_at is not None and expires_at <= utcnow():
         raise ValidationFailed(errors=[FieldError("expires_at", "invalid", "Must be in the future.")])
@@ -89,6 +92,10 @@ def ticket_redeem(ticket: str) -> Actor | None:
     ).update(redeemed_at=now)
     if not taken:
         return None
-    row = SocketTicket.objects.get(hashed_ticket=hashed)
+    row = SocketTicket.objects.select_related("user").get(hashed_ticket=hashed)
+    own = role_of(row.user)
+    if own is None:
+        return None
     kind: Any = row.actor_kind
-    return Actor(kind=kind, name=row.actor_name, user_id=row.user_id, role=Role.from_slug(row.role))
+    # Who lost the role within the minute lost it for the ticket too.
+    return Actor(kind=kind, name=row.actor_name, user_id=row.user_id, role=min(own, Role.from_slug(row.role)))

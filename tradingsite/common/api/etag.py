@@ -25,7 +25,9 @@ def require_match(request: Request, obj: Any) -> None:
     if given is None or given.strip() == "*":
         return
     if etag_for(obj) not in [part.strip() for part in given.split(",")]:
-        raise PreconditionFailed("Read it again and repeat the change on what it is now.", headers={"ETag": etag_for(obj)})
+        raise PreconditionFailed(
+            "Read it again and repeat the change on what it is now.", headers={"ETag": etag_for(obj)}
+        )
 
 
 def with_etag(response: Response, obj: Any) -> Response:

@@ -5,7 +5,9 @@ from typing import Any
 
 import django_filters
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
 
 from tradingsite.common.clock import parse_rfc3339
@@ -22,7 +24,9 @@ class MomentField(forms.CharField):
         try:
             return parse_rfc3339(f"{text}T00:00:00Z" if len(text) == 10 else text.replace(" ", "+"))
         except (ValueError, OverflowError):
-            raise forms.ValidationError("Must be a date or an RFC 3339 time with a UTC offset.", code="invalid") from None
+            raise forms.ValidationError(
+                "Must be a date or an RFC 3339 time with a UTC offset.", code="invalid"
+            ) from None
 
 
 class MomentFilter(django_filters.Filter):
@@ -71,7 +75,9 @@ class CreatedFilterSet(StrictFilterSet):
     date_range = PairFilter(field_name="created_at")
 
 
-def filtered(filterset_class: type[django_filters.FilterSet], request: Request, queryset: QuerySet[Any]) -> QuerySet[Any]:
+def filtered(
+    filterset_class: type[django_filters.FilterSet], request: Request, queryset: QuerySet[Any]
+) -> QuerySet[Any]:
     """Apply the query parameters.
 
     Raises:
@@ -91,16 +97,54 @@ def filtered(filterset_class: type[django_filters.FilterSet], request: Request, 
     return result
 
 
+class DeskFilterBackend(DjangoFilterBackend):
+    """Applies the view's `filterset_class`; wrong values are refused by name."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        filterset_class = getattr(view, "filterset_class", None)
+        return queryset if filterset_class is None else filtered(filterset_class, request, queryset)
+
+
+class DeskOrderBackend(BaseFilterBackend):
+    """Applies `?search=` and `?ordering=` where the view names the fields for them."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        if view.search_fields:
+            queryset = searched(view.search_fields, request, queryset)
+        if view.ordering_fields and ("ordering" in request.query_params or view.default_ordering):
+            queryset = ordered(view.ordering_fields, request, queryset, view.default_ordering)
+        return queryset
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        found = []
+        if view.search_fields:
+            description = f"Text that one of {', '.join(view.search_fields)} contains."
+            found.append({"name": "search", "in": "query", "description": description, "schema": {"type": "string"}})
+        if view.ordering_fields:
+            names = [sign + name for name in view.ordering_fields for sign in ("", "-")]
+            found.append(
+                {
+                    "name": "ordering",
+                    "in": "query",
+                    "description": "A field to sort by, with a dash for descending.",
+                    "schema": {"type": "string", "enum": names},
+                }
+            )
+        return found
+
+
 def ordered(allowed: tuple[str, ...], request: Request, queryset: QuerySet[Any], default: str) -> QuerySet[Any]:
     """Apply `?ordering=`: one name of `allowed`, a dash before it for descending; ties are broken by id.
 
     Raises:
         ValidationFailed: for a name off the list.
     """
-    text = request.query_params.get("ordering") or default
-    if text.removeprefix("-") not in {*allowed, default.removeprefix("-")}:
+    text = request.query_params.get("ordering", default)
+    if text.removeprefix("-") not in {*allowed, default.removeprefix("-")} - {""}:
         raise ValidationFailed(
-            errors=[FieldError("ordering", "invalid_choice", f"Must be one of {', '.join(allowed)}, with or without '-'.")]
+            errors=[
+                FieldError("ordering", "invalid_choice", f"Must be one of {', '.join(allowed)}, with or without '-'.")
+            ]
         )
     tie = "-pk" if text.startswith("-") else "pk"
     return queryset.order_by(text, tie)
@@ -108,8 +152,6 @@ def ordered(allowed: tuple[str, ...], request: Request, queryset: QuerySet[Any],
 
 def searched(fields: tuple[str, ...], request: Request, queryset: QuerySet[Any]) -> QuerySet[Any]:
     """Apply `?search=`: rows in which any of `fields` contains the text, whatever its case."""
-    from django.db.models import Q
-
     text = request.query_params.get("search", "").strip()
     if not text:
         return queryset

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFilesSent
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from rest_framework import exceptions
@@ -89,6 +89,9 @@ def as_app_error(error: Exception) -> AppError | None:
             return PayloadTooLarge(f"At most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes.")
         case TooManyFilesSent() | SuspiciousOperation():
             return ValidationFailed(str(error))
+        case DataError():
+            # A number or text beyond its column that no serializer bounded.
+            return ValidationFailed("A value is beyond what can be stored.")
         case OperationalError() | InterfaceError():
             return Unavailable("The database does not answer. Nothing was changed; try again.")
     return None
@@ -99,11 +102,13 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     known = as_app_error(error)
     if known is None:
         return None
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, OperationalError | InterfaceError | DataError):
         logger.error("the database failed a request", exc_info=error)
     set_rollback()
     request = context["request"]
-    headers = {**dict(getattr(error, "auth_header", None) and {"WWW-Authenticate": error.auth_header} or {}), **known.headers}
+    headers = dict(known.headers)
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
     return Response(problem(known, request.path), status=known.status, headers=headers, content_type=MEDIA_TYPE)
 
 
@@ -125,6 +130,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return render(request, "404.html", status=404)
 
 
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's 400, for what fails before any view: an unknown host, a path that is no text."""
+    if request.path.startswith("/api"):
+        return _problem_response(request, ValidationFailed("The request is not well formed."))
+    return HttpResponse("The request is not well formed.", status=400, content_type="text/plain")
+
+
 class InternalError(AppError):
     code, status, title = "INTERNAL_ERROR", 500, "A fault of ours"
 
@@ -133,5 +145,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Django's 500: says nothing of the inside, names the request's id."""
     request_id = getattr(request, "request_id", "")
     if request.path.startswith("/api"):
-        return _problem_response(request, InternalError("Report it with this request id.", extra={"request_id": request_id}))
+        return _problem_response(
+            request, InternalError("Report it with this request id.", extra={"request_id": request_id})
+        )
     return render(request, "500.html", {"request_id": request_id}, status=500)

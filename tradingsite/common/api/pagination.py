@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+from django.core.exceptions import FieldDoesNotExist
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import F, Q, QuerySet
 from django.db.models.expressions import OrderBy
@@ -23,7 +24,7 @@ def _number(request: Request, name: str, default: int, maximum: int) -> int:
     text = request.query_params.get(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= maximum:
+    if not text.isascii() or not text.isdigit() or len(text) > 12 or not 1 <= int(text) <= maximum:
         raise ValidationFailed(errors=[FieldError(name, "invalid", f"Must be a whole number from 1 to {maximum}.")])
     return int(text)
 
@@ -71,18 +72,19 @@ class KeysetPagination(BasePagination):
         size = _number(request, "page_size", PAGE_SIZE, PAGE_SIZE_MAX)
         self.count = queryset.count() if _flag(request, "count") else None
         field, descending = _order_of(queryset)
+        queryset = keyset_order(queryset, f"-{field}" if descending else field)
         cursor = _cursor_read(request)
         backwards = cursor is not None and cursor["d"] == "p"
         if cursor is not None:
             try:
                 queryset = queryset.filter(_beyond(field, cursor["v"], cursor["k"], lower=descending != backwards))
-            except (ValueError, TypeError, DjangoValidationError):
+            except _UNUSABLE:
                 raise _bad_cursor() from None
         if backwards:
             queryset = queryset.reverse()
         try:
             rows = list(queryset[: size + 1])
-        except (ValueError, TypeError, DjangoValidationError):
+        except _UNUSABLE:
             raise _bad_cursor() from None
         more, rows = len(rows) > size, rows[:size]
         if backwards:
@@ -110,9 +112,13 @@ class KeysetPagination(BasePagination):
         ]
 
 
+# What Django raises when a forged cursor holds a value that the column cannot.
+_UNUSABLE = (ValueError, TypeError, OverflowError, DjangoValidationError)
+
+
 def _order_of(queryset: QuerySet[Any]) -> tuple[str, bool]:
     """Return the leading field of the queryset's order, and whether it descends."""
-    first = next(iter(queryset.query.order_by), "-pk")
+    first = next(iter(queryset.query.order_by or queryset.model._meta.ordering or ()), "-pk")
     if isinstance(first, OrderBy):
         name, descending = str(first.expression.name), first.descending
     else:
@@ -135,8 +141,22 @@ def _beyond(field: str, value: Any, key: str, *, lower: bool) -> Q:
 def keyset_order(queryset: QuerySet[Any], name: str) -> QuerySet[Any]:
     """Order by `name` (a dash for descending), empty values as PostgreSQL has them on both databases, ties by key."""
     field, descending = name.removeprefix("-"), name.startswith("-")
+    tie = "-pk" if descending else "pk"
+    if field == "pk":
+        return queryset.order_by(tie)
+    if not _may_be_empty(queryset, field):
+        # Plain, so that an index on the two serves both databases.
+        return queryset.order_by(name, tie)
     expression = F(field).desc(nulls_first=True) if descending else F(field).asc(nulls_last=True)
-    return queryset.order_by(expression, "-pk" if descending else "pk")
+    return queryset.order_by(expression, tie)
+
+
+def _may_be_empty(queryset: QuerySet[Any], field: str) -> bool:
+    try:
+        return bool(getattr(queryset.model._meta.get_field(field), "null", True))
+    except FieldDoesNotExist:
+        # An annotation, or a field of a related row.
+        return True
 
 
 def _cursor_write(row: Any, field: str, way: str) -> str:
@@ -161,10 +181,15 @@ def _cursor_read(request: Request) -> dict[str, Any] | None:
         value = raw["v"]
         if isinstance(value, dict):
             value = parse_rfc3339(value["t"])
-        if raw["d"] not in ("n", "p") or not isinstance(raw["k"], str) or isinstance(value, list):
+        if (
+            raw["d"] not in ("n", "p")
+            or not isinstance(raw["k"], str)
+            or isinstance(value, list)
+            or "\x00" in f"{value}{raw['k']}"
+        ):
             raise ValueError
         return {"d": raw["d"], "v": value, "k": raw["k"]}
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         raise _bad_cursor() from None
 
 

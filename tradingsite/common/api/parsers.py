@@ -2,10 +2,15 @@
 
 import json
 import math
+import re
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
+
+from tradingsite.common.errors import FieldError, ValidationFailed
 
 MAX_DEPTH = 32
 
@@ -28,18 +33,27 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _check(value: Any, depth: int = 0) -> None:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"the body is nested deeper than {MAX_DEPTH} levels")
+_BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
+
+
+def _check(value: Any, path: tuple[str, ...] = ()) -> None:
+    if len(path) > MAX_DEPTH:
+        raise RecursionError
     if isinstance(value, dict):
         for key, inner in value.items():
-            _check(key, depth + 1)
-            _check(inner, depth + 1)
+            if _BAD_TEXT.search(key):
+                raise _bad_text(path, "A member's name")
+            _check(inner, (*path, key))
     elif isinstance(value, list):
-        for inner in value:
-            _check(inner, depth + 1)
-    elif isinstance(value, str) and ("\x00" in value or any("\ud800" <= char <= "\udfff" for char in value)):
-        raise ValueError("text may not contain NUL characters or lone surrogates")
+        for index, inner in enumerate(value):
+            _check(inner, (*path, str(index)))
+    elif isinstance(value, str) and _BAD_TEXT.search(value):
+        raise _bad_text(path, "Text")
+
+
+def _bad_text(path: tuple[str, ...], what: str) -> ValidationFailed:
+    detail = f"{what} may not hold NUL characters or lone surrogates."
+    return ValidationFailed(errors=[FieldError("/".join(path), "invalid_text", detail)])
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -53,8 +67,13 @@ class StrictJSONParser(JSONParser):
     """JSON as RFC 8259 has it: no NaN, no duplicate members, bounded depth, valid UTF-8 without NUL."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        # DRF reads the stream itself, past the limit that Django keeps for `request.body`.
+        raw = stream.read(limit + 1)
+        if len(raw) > limit:
+            raise RequestDataTooBig
         try:
-            text = stream.read().decode("utf-8")
+            text = raw.decode("utf-8")
             value = json.loads(
                 text,
                 parse_constant=_refuse_constant,
@@ -65,6 +84,8 @@ class StrictJSONParser(JSONParser):
             _check(value)
         except RecursionError:
             raise ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
+        except UnicodeDecodeError as error:
+            raise ParseError(f"The body is not UTF-8 text: byte {error.start} is wrong.") from None
         except ValueError as error:
-            raise ParseError(f"The body is not valid JSON: {error}.") from None
+            raise ParseError(f"The body is not valid JSON: {str(error).rstrip('.')}.") from None
         return value

@@ -23,9 +23,11 @@ class HasRole(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if not request.user or not request.user.is_authenticated:
             return False
-        action = getattr(view, "action", None) or (request.method or "").lower()
-        if action in ("options", "metadata"):
+        method = (request.method or "").lower()
+        if getattr(view, method, None) is None:
+            # Not offered to anybody; the view answers 405.
             return True
+        action = getattr(view, "action", None) or method
         needed = view.roles.get(action)
         if needed is None and action == "head":
             needed = view.roles.get("get")

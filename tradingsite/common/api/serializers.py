@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
@@ -18,13 +18,18 @@ SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,19}")
 class _Strict:
     """Refuses unknown fields by name."""
 
+    default_error_messages: ClassVar = {"invalid": "Must be a JSON object, not {datatype}."}
+
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
             known = {name for name, field in self.fields.items() if not field.read_only}  # type: ignore[attr-defined]
             unknown = sorted(str(name) for name in data if name not in known)
             if unknown:
                 raise serializers.ValidationError(
-                    {name: serializers.ErrorDetail("This field is not known here.", code="unknown_field") for name in unknown}
+                    {
+                        name: serializers.ErrorDetail("This field is not known here.", code="unknown_field")
+                        for name in unknown
+                    }
                 )
         return super().to_internal_value(data)  # type: ignore[misc]
 
@@ -40,7 +45,10 @@ class StrictModelSerializer(_Strict, serializers.ModelSerializer[Any]):
 class DecimalStringField(serializers.Field[Decimal, Any, str, Any]):
     """An exact decimal, as a string in both directions; integers are taken too, floats are not."""
 
-    default_error_messages = {"minimum": "Must be at least {minimum}.", "maximum": "Must be at most {maximum}."}
+    default_error_messages: ClassVar = {
+        "minimum": "Must be at least {minimum}.",
+        "maximum": "Must be at most {maximum}.",
+    }
 
     def __init__(self, *, minimum: Decimal | None = None, maximum: Decimal | None = None, **kwargs: Any) -> None:
         self.minimum, self.maximum = minimum, maximum
@@ -79,7 +87,7 @@ class UtcDateTimeField(serializers.DateTimeField):
 class SymbolField(serializers.CharField):
     """An instrument's symbol: capital letters, digits, point and dash."""
 
-    default_error_messages = {"symbol": "Must be 1 to 20 capital letters, digits, points or dashes."}
+    default_error_messages: ClassVar = {"symbol": "Must be 1 to 20 capital letters, digits, points or dashes."}
 
     def to_internal_value(self, data: Any) -> str:
         text = super().to_internal_value(data)

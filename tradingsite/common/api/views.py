@@ -8,6 +8,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from tradingsite.common.actor import Actor
+from tradingsite.common.api.filters import DeskFilterBackend, DeskOrderBackend
 from tradingsite.common.api.permissions import HasRole, request_actor
 from tradingsite.common.errors import FieldError, ValidationFailed
 from tradingsite.common.roles import Role
@@ -22,6 +23,8 @@ class _Desk:
     # Parameters beyond those of the filters, the pages and the ordering.
     query_params: ClassVar[frozenset[str]] = frozenset()
     permission_classes: ClassVar = [HasRole]
+    # What a route takes stands in the schema; DRF's own answer to OPTIONS would build serializers that views don't have.
+    metadata_class = None
     request: Request
 
     @property
@@ -58,6 +61,9 @@ class ResourceViewSet(_Desk, GenericViewSet[Any]):
     list_actions: ClassVar[frozenset[str]] = frozenset({"list"})
     ordering_fields: ClassVar[tuple[str, ...]] = ()
     search_fields: ClassVar[tuple[str, ...]] = ()
+    # What `?ordering=` is when nobody says; empty keeps the queryset's own.
+    default_ordering: ClassVar[str] = ""
+    filter_backends: ClassVar = [DeskFilterBackend, DeskOrderBackend]
 
     def known_query_params(self) -> frozenset[str]:
         known = set(self.query_params)

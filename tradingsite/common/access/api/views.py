@@ -2,7 +2,8 @@
 
 from typing import Any, ClassVar
 
-from django.contrib.auth import authenticate
+from django.contrib.auth import authenticate, get_user_model
+from django.contrib.auth.models import update_last_login
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -33,9 +34,10 @@ class TokenView(ApiView):
     @extend_schema(request=shapes.TokenRequest, responses=shapes.TokenPair, auth=[])
     def post(self, request: Request) -> Response:
         body = validated(shapes.TokenRequest, request.data)
-        user = authenticate(request, username=body["username"], password=body["password"])
+        user = authenticate(request._request, username=body["username"], password=body["password"])
         if user is None:
             raise Unauthenticated("The username or the password is wrong.")
+        update_last_login(None, user)
         refresh = RefreshToken.for_user(user)
         return Response({"access": str(refresh.access_token), "refresh": str(refresh)})
 
@@ -53,8 +55,6 @@ class TokenRefreshView(ApiView):
             refresh = RefreshToken(body["refresh"])
         except TokenError:
             raise Unauthenticated("The refresh token is not valid or has expired; log in again.") from None
-        from django.contrib.auth import get_user_model
-
         user = get_user_model().objects.filter(pk=refresh.payload.get(api_settings.USER_ID_CLAIM)).first()
         if user is None or not user.is_active:
             raise Unauthenticated("This user may not log in any more.")

@@ -26,12 +26,16 @@ class Command(BaseCommand):
         owner = get_user_model().objects.filter(username=user).first()
         if owner is None:
             raise CommandError(f"There is no user {user!r}.")
-        expires_at = None if expires_days is None else utcnow() + timedelta(days=expires_days)
         try:
+            expires_at = None if expires_days is None else utcnow() + timedelta(days=expires_days)
             key, secret = api_key_create(
-                actor=Actor.for_user(owner), user=owner, name=name, role=Role.from_slug(role), expires_at=expires_at
+                actor=Actor.system("create_api_key"),
+                user=owner,
+                name=name,
+                role=Role.from_slug(role),
+                expires_at=expires_at,
             )
-        except AppError as error:
+        except (AppError, OverflowError) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{secret}\n")
         self.stderr.write(f"Key {key.prefix} ({role}) of {user}; it is shown only now.")

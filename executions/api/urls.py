@@ -1,0 +1,12 @@
+from executions.api.views import ExecutionViewSet, StrategyExecuteView, WorkflowExecuteView
+from tradingsite.common.api.routing import Router, route
+
+router = Router()
+router.register("workflow-executions", ExecutionViewSet, "workflow-execution")
+router.register("runs", ExecutionViewSet, "run")
+
+urlpatterns = [
+    route("workflows/(?P<workflow_id>[^/]+)/execute", WorkflowExecuteView, "workflow-execute"),
+    route("strategies/(?P<strategy_id>[^/]+)/execute", StrategyExecuteView, "strategy-execute"),
+    *router.urls,
+]

@@ -1,0 +1,85 @@
+"""Claiming a run and writing to it: every write names the fence of its claim, a stale one is refused and counted."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+
+from executions.choices import ExecutionStatus
+from executions.errors import LeaseLost
+from executions.models import WorkflowExecution
+from executions.news import tell_status
+from tradingsite.common.clock import utcnow
+
+LEASE = timedelta(seconds=6)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to carry a run, until somebody claims it anew."""
+
+    execution_id: UUID
+    fence: int
+    worker: str
+
+
+@transaction.atomic
+def claim(execution_id: UUID, worker: str) -> Claim | None:
+    """Take the run, if it waits or its lease has run out; None when it is somebody else's or over.
+
+    One conditional UPDATE decides, so that of any number of workers with the same message exactly one goes on.
+    """
+    now = utcnow()
+    free = Q(status=ExecutionStatus.PENDING) | Q(status=ExecutionStatus.RUNNING, lease_until__lt=now)
+    taken = WorkflowExecution.objects.filter(
+        free, pk=execution_id, cancel_requested_at=None, attempts__lt=F("max_attempts")
+    ).update(
+        status=ExecutionStatus.RUNNING,
+        fence=F("fence") + 1,
+        attempts=F("attempts") + 1,
+        lease_owner=worker[:100],
+        lease_until=now + LEASE,
+        started_at=Coalesce(F("started_at"), now),
+        updated_at=now,
+    )
+    if not taken:
+        return None
+    execution = WorkflowExecution.objects.get(pk=execution_id)
+    tell_status(execution)
+    return Claim(execution_id, execution.fence, worker)
+
+
+def renew(held: Claim) -> bool:
+    """Prolong the lease; False when the claim is no longer ours."""
+    return bool(_ours(held).update(lease_until=utcnow() + LEASE))
+
+
+@contextlib.contextmanager
+def fenced(held: Claim, **fields: Any) -> Iterator[None]:
+    """One transaction that changes the run with `fields` and whatever else is written inside the block.
+
+    The run's row is updated first, which locks it: until the commit nobody can claim it.
+
+    Raises:
+        LeaseLost: the claim is stale; nothing was written.
+    """
+    try:
+        with transaction.atomic():
+            if not _ours(held).update(updated_at=utcnow(), **fields):
+                raise LeaseLost(f"run {held.execution_id} is carried by another worker")
+            yield
+    except LeaseLost:
+        WorkflowExecution.objects.filter(pk=held.execution_id).update(stale_writes=F("stale_writes") + 1)
+        raise
+
+
+def _ours(held: Claim) -> Any:
+    return WorkflowExecution.objects.filter(
+        pk=held.execution_id, fence=held.fence, status=ExecutionStatus.RUNNING
+    )

@@ -1,0 +1,173 @@
+"""Runs, their steps, and the workers that carry them."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+
+from executions.choices import UNFINISHED, ExecutionStatus, Mode, OnError, StepStatus, Trigger
+from tradingsite.common.clock import utcnow
+from tradingsite.common.models import Entity
+from workflows.models import Strategy, Workflow, WorkflowVersion
+
+MAX_ATTEMPTS = 5
+
+
+class WorkflowExecution(Entity):
+    """One run of a strategy on a pinned version of its workflow.
+
+    `fence` counts the claims: a worker writes only while the fence is the one of its own claim. Without a workflow the
+    run carries out the strategy's inline steps.
+    """
+
+    workflow = models.ForeignKey(
+        Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="executions", db_index=False
+    )
+    workflow_version = models.ForeignKey(
+        WorkflowVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="executions"
+    )
+    strategy = models.ForeignKey(Strategy, on_delete=models.PROTECT, related_name="executions", db_index=False)
+    task_id = models.CharField(max_length=36, unique=True)
+    status = models.CharField(max_length=10, choices=ExecutionStatus.choices, default=ExecutionStatus.PENDING)
+    triggered_by = models.CharField(max_length=10, choices=Trigger.choices, default=Trigger.USER)
+    priority = models.PositiveSmallIntegerField(default=0)
+    mode = models.CharField(max_length=5, choices=Mode.choices, default=Mode.PAPER)
+    symbols = models.JSONField(default=list)
+    input_data = models.JSONField(default=dict)
+    params = models.JSONField(default=dict)
+    as_of = models.DateTimeField(default=utcnow)
+
+    attempts = models.PositiveSmallIntegerField(default=0)
+    max_attempts = models.PositiveSmallIntegerField(default=MAX_ATTEMPTS)
+    retry_count = models.PositiveSmallIntegerField(default=0)
+    fence = models.BigIntegerField(default=0)
+    lease_owner = models.CharField(max_length=150, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    # When the watchdog may send the run to the workers once more, and how often it has.
+    requeue_at = models.DateTimeField(null=True, blank=True)
+    requeues = models.PositiveSmallIntegerField(default=0)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    stale_writes = models.PositiveIntegerField(default=0)
+
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    progress = models.FloatField(default=0)
+    results = models.JSONField(null=True, blank=True)
+    decisions_made = models.PositiveIntegerField(default=0)
+    orders_placed = models.PositiveIntegerField(default=0)
+    error_code = models.CharField(max_length=60, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        db_table = "workflow_execution"
+        verbose_name = "run"
+        ordering: ClassVar = ["-created_at", "-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["-created_at", "-id"], name="execution_created"),
+            models.Index(fields=["-started_at", "-id"], name="execution_started"),
+            models.Index(fields=["workflow", "-created_at"], name="execution_workflow"),
+            models.Index(fields=["strategy", "-created_at"], name="execution_strategy"),
+            models.Index(fields=["status", "-created_at"], name="execution_status"),
+            # The watchdog looks every second; only unfinished runs concern it.
+            models.Index(
+                fields=["lease_until"],
+                condition=models.Q(status__in=sorted(UNFINISHED)),
+                name="execution_unfinished",
+            ),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(status__in=ExecutionStatus.values), name="execution_status_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=sorted(UNFINISHED)) | models.Q(completed_at__isnull=False),
+                name="execution_terminal_has_end",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(status=ExecutionStatus.RUNNING) | models.Q(lease_until__isnull=False),
+                name="execution_running_has_lease",
+            ),
+            models.CheckConstraint(condition=models.Q(priority__lte=9), name="execution_priority_range"),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.pk}"
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end, up to now while it runs; None before the start."""
+        return seconds_between(self)
+
+
+class StepExecution(models.Model):
+    """One step of one run, with the config it was pinned to."""
+
+    id = models.BigAutoField(primary_key=True)
+    execution = models.ForeignKey(WorkflowExecution, on_delete=models.CASCADE, related_name="steps", db_index=False)
+    index = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=100)
+    type = models.CharField(max_length=40)
+    config = models.JSONField(default=dict)
+    timeout_s = models.FloatField(default=300.0)
+    retries = models.PositiveSmallIntegerField(default=0)
+    on_error = models.CharField(max_length=10, choices=OnError.choices, default=OnError.FAIL)
+    status = models.CharField(max_length=10, choices=StepStatus.choices, default=StepStatus.PENDING)
+    # Every start counts as an attempt; only failures that may pass use up the retries.
+    attempts = models.PositiveSmallIntegerField(default=0)
+    failures = models.PositiveSmallIntegerField(default=0)
+    input = models.JSONField(null=True, blank=True)
+    output = models.JSONField(null=True, blank=True)
+    summary = models.TextField(blank=True, default="")
+    logs = models.JSONField(default=list)
+    error_code = models.CharField(max_length=60, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "step_executions"
+        verbose_name = "step of a run"
+        verbose_name_plural = "steps of runs"
+        ordering: ClassVar = ["execution", "index"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["execution", "index"], name="step_execution_index"),
+            models.CheckConstraint(condition=models.Q(status__in=StepStatus.values), name="step_status_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"step {self.index} {self.name}"
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end of the last attempt, up to now while it runs; None before the start."""
+        return seconds_between(self)
+
+
+def seconds_between(row: WorkflowExecution | StepExecution) -> float | None:
+    """Return the seconds from the start of a run or step to its end, or to now; None before its start."""
+    if row.started_at is None:
+        return None
+    return max(((row.completed_at or utcnow()) - row.started_at).total_seconds(), 0.0)
+
+
+class WorkerHeartbeat(models.Model):
+    """A process that carries work, and when it was last alive."""
+
+    name = models.CharField(max_length=150, primary_key=True)
+    host = models.CharField(max_length=100)
+    pid = models.PositiveIntegerField()
+    queues = models.JSONField(default=list)
+    started_at = models.DateTimeField(default=utcnow)
+    last_seen = models.DateTimeField(default=utcnow)
+    active = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        db_table = "worker_heartbeats"
+        verbose_name = "worker"
+        indexes: ClassVar = [models.Index(fields=["last_seen"], name="worker_last_seen")]
+
+    def __str__(self) -> str:
+        return self.name

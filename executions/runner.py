@@ -1,0 +1,163 @@
+"""Carrying one run: claim it, do its steps in order, write each result down before the next begins."""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError
+
+from executions.choices import ExecutionStatus, StepStatus
+from executions.errors import (
+    STEP_CRASHED,
+    STEP_TIMED_OUT,
+    HandOver,
+    LeaseLost,
+    RunCancelled,
+    StepTimedOut,
+)
+from executions.fence import claim
+from executions.leases import Lease, keeper
+from executions.ledger import RunLedger
+from executions.machine import Finish, next_action
+from executions.models import StepExecution
+from executions.reporter import Reporter
+from safety import killswitch
+from tradingsite.common.actor import Actor
+from tradingsite.common.contracts.registry import UnknownName
+from tradingsite.common.contracts.steps import StepContext, StepResult, StepRetryable, step_types
+from tradingsite.common.errors import AppError, Unavailable
+from workflows.definitions import config_typed
+
+logger = logging.getLogger(__name__)
+
+BACKOFF_MAX_S = 30.0
+
+
+class StepFailure(Exception):
+    """How an attempt of a step ended badly: its code, what it says, and whether another attempt may help."""
+
+    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.retryable = retryable
+
+
+def run_execution(execution_id: UUID, worker: str) -> bool:
+    """Carry a run as far as it goes; return False when it was not ours to carry.
+
+    A fault of the database ends the work at once and leaves the run to the watchdog, which finds its lease expired.
+    """
+    held = claim(execution_id, worker)
+    if held is None:
+        return False
+    with keeper.kept(held) as lease:
+        ledger = RunLedger.load(held)
+        try:
+            _carry_until_told(ledger, lease)
+        except LeaseLost:
+            logger.warning("run %s went to another worker; this one writes nothing more", execution_id)
+    return True
+
+
+def _carry_until_told(ledger: RunLedger, lease: Lease) -> None:
+    try:
+        _carry(ledger, lease)
+    except HandOver:
+        ledger.hand_over()
+    except RunCancelled:
+        ledger.finish(ExecutionStatus.CANCELLED)
+
+
+def _carry(ledger: RunLedger, lease: Lease) -> None:
+    while True:
+        action = next_action(ledger.states(), cancel_requested=lease.cancelled)
+        if isinstance(action, Finish):
+            ledger.finish(action.status)
+            return
+        lease.check()
+        try:
+            # A halted desk starts nothing more, whatever the step would do.
+            killswitch.assert_open(strategy_id=ledger.execution.strategy_id)
+        except AppError as halted:
+            ledger.fail(halted.code, halted.detail)
+            return
+        _carry_step(ledger, ledger.steps[action.index], lease)
+
+
+def _carry_step(ledger: RunLedger, step: StepExecution, lease: Lease) -> None:
+    """Try a step until it succeeds, fails for good, or has used its retries up."""
+    tries = 0
+    while True:
+        tries += 1
+        ledger.step_start(step)
+        reporter = Reporter(ledger, step)
+        try:
+            result = _attempt(ledger, step, lease, reporter)
+        except StepFailure as failure:
+            reporter.log(f"attempt {step.attempts} failed: {failure}")
+            if failure.retryable and tries <= step.retries:
+                reporter.flush()
+                lease.pause(min(2.0 ** (tries - 1), BACKOFF_MAX_S))
+                continue
+            ledger.step_fail(step, failure.code, failure.message, logs=reporter.lines)
+            return
+        ledger.step_complete(step, result, logs=reporter.lines)
+        return
+
+
+def _attempt(ledger: RunLedger, step: StepExecution, lease: Lease, reporter: Reporter) -> StepResult:
+    try:
+        step_type = step_types.get(step.type)()
+        config = config_typed(step.type, step.config)
+    except UnknownName:
+        raise StepFailure("STEP_TYPE_UNKNOWN", f"no step type {step.type!r} is installed", retryable=False) from None
+    except AppError as error:
+        raise StepFailure(error.code, error.detail, retryable=False) from error
+    context = _context(ledger, step, config, lease, reporter)
+    lease.deadline = time.monotonic() + step.timeout_s if step.timeout_s else None
+    try:
+        return step_type.run(context)
+    except (LeaseLost, HandOver, RunCancelled):
+        raise
+    except StepTimedOut:
+        raise StepFailure(STEP_TIMED_OUT, f"not finished within {step.timeout_s:g} s", retryable=True) from None
+    except (StepRetryable, Unavailable) as error:
+        raise StepFailure(error.code, error.detail, retryable=True) from error
+    except AppError as error:
+        raise StepFailure(error.code, error.detail, retryable=False) from error
+    except DatabaseError:
+        # Nothing can be written down now; the run is taken up again when its lease has expired.
+        raise
+    except Exception as error:  # noqa: BLE001  # the border to code that others wrote: its faults end the step, not the worker
+        logger.exception("step %s of run %s crashed", step.name, ledger.execution.pk)
+        raise StepFailure(STEP_CRASHED, f"{type(error).__name__}: {error}", retryable=False) from error
+    finally:
+        lease.deadline = None
+
+
+def _context(
+    ledger: RunLedger, step: StepExecution, config: Mapping[str, Any], lease: Lease, reporter: Reporter
+) -> StepContext:
+    execution = ledger.execution
+    return StepContext(
+        execution_id=execution.pk,
+        step_index=step.index,
+        step_name=step.name,
+        attempt=step.attempts,
+        actor=Actor(kind="system", name=f"run {execution.pk}", user_id=execution.created_by_id),
+        strategy_id=execution.strategy_id,
+        strategy_name=execution.strategy.name,
+        workflow_name=execution.workflow.name if execution.workflow else execution.strategy.name,
+        symbols=tuple(execution.symbols),
+        params=execution.params,
+        config=config,
+        as_of=execution.as_of,
+        mode=execution.mode,
+        outputs={done.name: done.output or {} for done in ledger.steps if done.status == StepStatus.COMPLETED},
+        log=reporter.log,
+        progress=reporter.progress,
+        check=lease.check,
+    )

@@ -1,0 +1,77 @@
+"""Reading runs: for the API, the pages and the detail of a workflow."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F, QuerySet
+from django.db.models.functions import Coalesce, Now
+
+from executions.choices import TERMINAL, ExecutionStatus
+from executions.errors import ExecutionNotFound
+from executions.models import WorkflowExecution
+from tradingsite.common.clock import rfc3339
+
+RECENT = 5
+POLL_S = 0.2
+
+
+def executions_visible() -> QuerySet[WorkflowExecution]:
+    """Return all runs with the names that a list shows; every role may read them."""
+    return WorkflowExecution.objects.select_related("workflow", "workflow_version", "strategy", "created_by").annotate(
+        # A running run's duration grows until now.
+        elapsed=ExpressionWrapper(Coalesce("completed_at", Now()) - F("started_at"), output_field=DurationField())
+    )
+
+
+def execution_get(execution_id: UUID) -> WorkflowExecution:
+    """Return one run.
+
+    Raises:
+        ExecutionNotFound
+    """
+    execution = executions_visible().filter(pk=execution_id).first()
+    if execution is None:
+        raise ExecutionNotFound(f"There is no run {execution_id}.")
+    return execution
+
+
+def execution_wait(execution_id: UUID, *, seconds: float, sleep: Callable[[float], None] = time.sleep) -> WorkflowExecution:
+    """Return the run when it has ended, or as it is when `seconds` are over.
+
+    Raises:
+        ExecutionNotFound
+    """
+    until = time.monotonic() + seconds
+    execution = execution_get(execution_id)
+    while execution.status not in TERMINAL and (left := until - time.monotonic()) > 0:
+        sleep(min(POLL_S, left))
+        execution = execution_get(execution_id)
+    return execution
+
+
+def workflow_statistics(workflow_id: UUID) -> Mapping[str, Any]:
+    """Return the figures that a workflow's detail shows of its runs."""
+    runs = WorkflowExecution.objects.filter(workflow_id=workflow_id)
+    counts = dict(runs.order_by().values_list("status").annotate(Count("pk")))
+    ended = counts.get(ExecutionStatus.COMPLETED, 0) + counts.get(ExecutionStatus.FAILED, 0)
+    took = ExpressionWrapper(F("completed_at") - F("started_at"), output_field=DurationField())
+    average = runs.filter(status=ExecutionStatus.COMPLETED).aggregate(average=Avg(took))["average"]
+    recent = runs.select_related("strategy").order_by("-created_at", "-pk")[:RECENT]
+    return {
+        "total_executions": sum(counts.values()),
+        "by_status": counts,
+        "success_rate": counts.get(ExecutionStatus.COMPLETED, 0) / ended if ended else None,
+        "average_duration": average.total_seconds() if average is not None else None,
+        "recent": [
+            {
+                "id": str(run.pk),
+                "strategy_name": run.strategy.name,
+                "status": run.status,
+                "created_at": rfc3339(run.created_at),
+                "duration": run.duration,
+            }
+            for run in recent
+        ],
+    }

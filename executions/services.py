@@ -1,0 +1,178 @@
+"""Every change of a run that does not come from its worker: create, cancel, retry."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from executions.choices import ExecutionStatus, Mode, OnError, StepStatus, Trigger
+from executions.errors import ExecutionFinished, ExecutionNotRetryable, StrategyNotRunnable
+from executions.ledger import QUEUE, TASK
+from executions.models import StepExecution, WorkflowExecution
+from executions.news import tell_status
+from market.selectors import instrument_get
+from tradingsite.common import audit
+from tradingsite.common.actor import Actor
+from tradingsite.common.clock import utcnow
+from tradingsite.common.errors import FieldError, NotFound, ValidationFailed
+from tradingsite.common.outbox import enqueue_task
+from workflows.models import Strategy, Workflow
+from workflows.selectors import executable
+from workflows.services import execution_counted
+
+
+@transaction.atomic
+def execution_create(
+    *,
+    actor: Actor,
+    workflow: Workflow | None,
+    strategy: Strategy,
+    symbols: Sequence[str] = (),
+    priority: int = 0,
+    input_data: Mapping[str, Any] | None = None,
+    mode: str = Mode.PAPER,
+    triggered_by: str = Trigger.USER,
+) -> WorkflowExecution:
+    """Write a run with its steps and the message that starts it, in one transaction.
+
+    The run is pinned to the workflow's present version and to the parameters as they are now.
+
+    Args:
+        workflow: None for a strategy that runs its inline steps.
+        symbols: the strategy's own when empty.
+        input_data: overrides of the parameters for this run.
+
+    Raises:
+        StrategyNotRunnable: the strategy is disabled or belongs to another workflow.
+        ValidationFailed: wrong parameters, no symbols, or an unknown symbol.
+    """
+    if strategy.workflow_id != (workflow.pk if workflow else None):
+        raise StrategyNotRunnable(f"Strategy {strategy.name!r} does not belong to this workflow.")
+    if not strategy.enabled:
+        raise StrategyNotRunnable(f"Strategy {strategy.name!r} is disabled; enable it first.")
+    version = workflow.current_version if workflow else None
+    plan = executable(workflow_version=version, strategy=strategy, input_data=input_data or {})
+    chosen = list(dict.fromkeys(symbols or plan.symbols))
+    _symbols_check(chosen)
+    execution = WorkflowExecution.objects.create(
+        workflow=workflow,
+        workflow_version=version,
+        strategy=strategy,
+        task_id=str(uuid.uuid4()),
+        triggered_by=triggered_by,
+        priority=priority,
+        mode=mode,
+        symbols=chosen,
+        input_data=dict(input_data or {}),
+        params=dict(plan.params),
+        created_by_id=actor.user_id,
+    )
+    StepExecution.objects.bulk_create(
+        StepExecution(
+            execution=execution,
+            index=step.index,
+            name=step.name,
+            type=step.type,
+            config=dict(step.config),
+            timeout_s=step.timeout_s,
+            retries=step.retries,
+            on_error=step.on_error,
+        )
+        for step in plan.steps
+    )
+    if workflow is not None:
+        execution_counted(workflow_id=workflow.pk)
+    _call(execution)
+    audit.record(
+        actor=actor,
+        action="execution.create",
+        target=execution,
+        after={"strategy_id": str(strategy.pk), "symbols": chosen, "mode": mode, "triggered_by": triggered_by},
+    )
+    return execution
+
+
+def _symbols_check(symbols: Sequence[str]) -> None:
+    if not symbols:
+        detail = "Name at least one symbol here or in the strategy."
+        raise ValidationFailed(errors=[FieldError("symbols", "required", detail)])
+    errors = []
+    for index, symbol in enumerate(symbols):
+        try:
+            instrument_get(symbol)
+        except NotFound as error:
+            errors.append(FieldError(f"symbols/{index}", "unknown_symbol", error.detail))
+    if errors:
+        raise ValidationFailed(errors=errors)
+
+
+def _call(execution: WorkflowExecution) -> None:
+    """Have a worker called for a waiting run, and tell the sockets."""
+    enqueue_task(
+        TASK, args=[str(execution.pk)], queue=QUEUE, task_id=execution.task_id, priority=execution.priority
+    )
+    tell_status(execution)
+
+
+def _locked(execution: WorkflowExecution) -> WorkflowExecution:
+    return WorkflowExecution.objects.select_for_update(of=("self",)).get(pk=execution.pk)
+
+
+@transaction.atomic
+def execution_cancel(*, actor: Actor, execution: WorkflowExecution, reason: str = "") -> WorkflowExecution:
+    """End a waiting run now; ask a running one to stop, which it does within two seconds.
+
+    A second wish changes nothing.
+
+    Raises:
+        ExecutionFinished: it has ended already.
+    """
+    run = _locked(execution)
+    if run.status == ExecutionStatus.PENDING:
+        now = utcnow()
+        run.status, run.cancel_requested_at, run.completed_at = ExecutionStatus.CANCELLED, now, now
+        run.save(update_fields=["status", "cancel_requested_at", "completed_at"])
+        run.steps.filter(status=StepStatus.PENDING).update(status=StepStatus.CANCELLED)
+        tell_status(run)
+    elif run.status == ExecutionStatus.RUNNING:
+        if run.cancel_requested_at is not None:
+            return run
+        run.cancel_requested_at = utcnow()
+        run.save(update_fields=["cancel_requested_at"])
+    else:
+        raise ExecutionFinished(f"It is {run.status}; there is nothing left to cancel.")
+    audit.record(
+        actor=actor, action="execution.cancel", target=run, after={"status": run.status}, reason=reason
+    )
+    return run
+
+
+@transaction.atomic
+def execution_retry(*, actor: Actor, execution: WorkflowExecution) -> WorkflowExecution:
+    """Let a failed or cancelled run go on from its first incomplete step, on the version it was pinned to.
+
+    Raises:
+        ExecutionNotRetryable: it waits, runs, or is complete.
+    """
+    run = _locked(execution)
+    if run.status not in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
+        raise ExecutionNotRetryable(f"It is {run.status}; only a failed or cancelled run can be retried.")
+    before = {"status": run.status, "error_code": run.error_code, "task_id": run.task_id}
+    now = utcnow()
+    run.status = ExecutionStatus.PENDING
+    run.task_id = str(uuid.uuid4())
+    run.attempts = 0
+    run.cancel_requested_at = run.completed_at = run.lease_until = None
+    run.error_code = run.error_message = ""
+    run.queued_at = now
+    run.save()
+    # A failed step that its run was told to pass over stays as it is: the run went on after it.
+    passed_over = Q(status=StepStatus.FAILED, on_error=OnError.CONTINUE)
+    run.steps.exclude(passed_over).exclude(status=StepStatus.COMPLETED).update(
+        status=StepStatus.PENDING, error_code="", error_message="", started_at=None, completed_at=None
+    )
+    _call(run)
+    audit.record(actor=actor, action="execution.retry", target=run, before=before, after={"task_id": run.task_id})
+    return run

@@ -1,0 +1,52 @@
+"""The schema and its two readers, served from here under the site's own policy."""
+
+import functools
+from typing import Any, ClassVar
+
+from csp.constants import UNSAFE_INLINE
+from csp.decorators import csp_update
+from django.utils.decorators import method_decorator
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+# Both readers set styles from their scripts; scripts themselves stay ours alone.
+SCHEMA_FILE = "trading-desk.yaml"
+_READER_POLICY = {"style-src": [UNSAFE_INLINE]}
+
+
+@functools.cache
+def _schema() -> dict[str, Any]:
+    """Return the schema, made once: it costs a second and never changes in a process."""
+    schema: dict[str, Any] = SpectacularAPIView.generator_class().get_schema(request=None, public=True)
+    return schema
+
+
+class SchemaView(SpectacularAPIView):
+    """The OpenAPI document, as YAML or JSON by `Accept` or `?format=json`."""
+
+    permission_classes: ClassVar = []
+    authentication_classes: ClassVar = []
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return Response(_schema(), headers={"Content-Disposition": f'inline; filename="{SCHEMA_FILE}"'})
+
+
+@method_decorator(csp_update(_READER_POLICY), name="dispatch")
+class SwaggerView(SpectacularSwaggerSplitView):
+    """Swagger UI."""
+
+    permission_classes: ClassVar = []
+    authentication_classes: ClassVar = []
+    template_name = "common/swagger.html"
+
+
+@method_decorator(csp_update(_READER_POLICY), name="dispatch")
+class RedocView(SpectacularRedocView):
+    """ReDoc."""
+
+    permission_classes: ClassVar = []
+    authentication_classes: ClassVar = []
+    template_name = "common/redoc.html"
