@@ -322,3 +322,13 @@ def series_of_symbols(symbols: Sequence[str]) -> Mapping[str, list[BarSeries]]:
     for row in rows:
         result[row.instrument.symbol].append(row)
     return result
+
+
+def source_contents() -> list[tuple[str, list[str], list[str], DataSource]]:
+    """Return (slug, symbols, timeframes, row) of every source that the desk has rows of, with two queries."""
+    rows = {row.pk: (row, set[str](), set[str]()) for row in DataSource.objects.all()}
+    for source, symbol, timeframe in BarSeries.objects.values_list("source_id", "instrument__symbol", "timeframe"):
+        if source in rows:
+            rows[source][1].add(symbol)
+            rows[source][2].add(timeframe)
+    return [(row.slug, sorted(symbols), sorted(frames), row) for row, symbols, frames in rows.values()]

@@ -1,6 +1,6 @@
 """Creating and changing instruments."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -47,8 +47,17 @@ def instrument_create(*, actor: Actor, symbol: str, fields: Mapping[str, Any]) -
     return instrument
 
 
-def instrument_update(*, actor: Actor, instrument: Instrument, changes: Mapping[str, Any]) -> Instrument:
+def instrument_update(
+    *,
+    actor: Actor,
+    instrument: Instrument,
+    changes: Mapping[str, Any],
+    precondition: Callable[[Instrument], None] | None = None,
+) -> Instrument:
     """Change an instrument; `changes` are some of EDITABLE.
+
+    Args:
+        precondition: called with the locked row before anything changes; raises to refuse.
 
     Raises:
         PermissionDenied: a trader changes what someone else, or an import of someone else, has made.
@@ -59,6 +68,8 @@ def instrument_update(*, actor: Actor, instrument: Instrument, changes: Mapping[
         theirs = actor.kind != "system" and locked.created_by_id != actor.user_id
         if theirs and not actor.may(Role.OPERATOR):
             raise PermissionDenied(f"{locked.symbol} was added by someone else; an operator may change it.")
+        if precondition is not None:
+            precondition(locked)
         before = _facts(locked)
         _apply(locked, changes)
         after = _facts(locked)
