@@ -11,8 +11,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, Spec
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-# Both readers set styles from their scripts; scripts themselves stay ours alone.
 SCHEMA_FILE = "trading-desk.yaml"
+# Both readers set styles from their scripts; scripts themselves stay ours alone.
 _READER_POLICY = {"style-src": [UNSAFE_INLINE]}
 
 
