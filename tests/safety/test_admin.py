@@ -1,0 +1,147 @@
+"""The admin shows everything, changes only by the services, and never touches history."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.urls import reverse
+
+from safety import killswitch, selectors, services
+from safety.models import (
+    AlertEvent,
+    AuditLog,
+    DayCounter,
+    GateDecision,
+    KillSwitch,
+    KillSwitchEvent,
+    SafetySettings,
+)
+from tests.safety.cases import EXPOSURE, INTENT, STRATEGY
+from tradingsite.common.actor import Actor
+
+pytestmark = pytest.mark.django_db
+
+Browser = Callable[..., Client]
+LEDGERS = [AlertEvent, AuditLog, DayCounter, GateDecision, KillSwitchEvent]
+DESK = Actor.system("test")
+
+
+def url(model: Any, what: str, *arguments: Any) -> str:
+    return reverse(f"admin:safety_{model._meta.model_name}_{what}", args=arguments)
+
+
+def fill() -> None:
+    """Put one row into every table."""
+    SafetySettings.objects.get_or_create(id=1)
+    services.kill(actor=DESK, reason="r", scope=STRATEGY)
+    services.order_check(intent=INTENT, exposure=EXPOSURE, actor=DESK, consume=True)
+    DayCounter.objects.get_or_create(day="2026-01-05", account_id=STRATEGY, name="trades")
+
+
+@pytest.mark.parametrize("model", [*LEDGERS, KillSwitch, SafetySettings])
+def test_every_table_is_listed_and_its_rows_open(browser: Browser, model: Any) -> None:
+    fill()
+    client = browser("admin")
+    assert client.get(url(model, "changelist")).status_code == 200
+    assert client.get(url(model, "change", model.objects.first().pk)).status_code == 200
+
+
+def test_every_model_has_a_page() -> None:
+    from django.apps import apps
+
+    assert set(apps.get_app_config("safety").get_models()) <= set(admin.site._registry)
+
+
+@pytest.mark.parametrize("model", LEDGERS)
+def test_history_can_neither_be_added_nor_changed_nor_removed(browser: Browser, model: Any) -> None:
+    fill()
+    row = model.objects.first()
+    client = browser("admin")
+    assert client.get(url(model, "add")).status_code == 403
+    assert client.post(url(model, "change", row.pk), {"reason": "x"}).status_code == 403
+    assert client.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    client.post(url(model, "changelist"), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"})
+    assert model.objects.filter(pk=row.pk).exists()
+
+
+def form(**changes: Any) -> dict[str, Any]:
+    row = selectors.settings_get()
+    values = {**selectors.limits_as_json(row), "paper_mode": "on", "version_seen": row.version, "reason": ""}
+    return {**values, **changes}
+
+
+def test_limits_are_changed_through_the_service(browser: Browser) -> None:
+    response = browser("admin").post(
+        url(SafetySettings, "change", 1), form(daily_trade_limit=7, reason="fewer"), follow=True
+    )
+    assert response.status_code == 200
+    assert selectors.limits_current().daily_trade_limit == 7
+    entry = AuditLog.objects.get()
+    assert (entry.action, entry.reason, entry.after) == ("limits.update", "fewer", {"daily_trade_limit": 7})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"position_limit": "-1"}, {"position_limit": "NaN"}, {"daily_trade_limit": ""}, {"trading_state": "halted"}],
+)
+def test_a_limit_that_makes_no_sense_is_shown_again(browser: Browser, changes: dict[str, Any]) -> None:
+    response = browser("admin").post(url(SafetySettings, "change", 1), form(**changes))
+    assert response.status_code == 200
+    assert selectors.settings_get().version == 1
+
+
+def test_two_admins_do_not_overwrite_each_other(browser: Browser, admin_actor: Actor) -> None:
+    seen = form(daily_trade_limit=7)
+    services.limits_update(actor=admin_actor, changes={"daily_trade_limit": 5})
+    assert b"changed the limits meanwhile" in browser("admin").post(url(SafetySettings, "change", 1), seen).content
+    assert selectors.limits_current().daily_trade_limit == 5
+
+
+def act(client: Client, action: str, scope: str = "all", reason: str = "") -> str:
+    body = {"action": action, "_selected_action": [scope], "reason": reason}
+    return client.post(url(KillSwitch, "changelist"), body, follow=True).content.decode()
+
+
+def test_the_switch_is_killed_and_resumed_with_a_reason(browser: Browser) -> None:
+    client = browser("admin")
+    assert "Set." in act(client, "kill", reason="too fast")
+    assert killswitch.state().reason == "too fast"
+    assert "Say why it is safe to go on." in act(client, "resume")
+    assert killswitch.is_active()
+    assert "resumed" in act(client, "resume", reason="fine now")
+    assert not killswitch.is_active()
+
+
+def test_a_new_switch_is_a_kill_of_its_scope(browser: Browser) -> None:
+    client = browser("admin")
+    client.post(url(KillSwitch, "add"), {"scope": str(STRATEGY), "reason": "odd"})
+    assert killswitch.is_active(strategy_id=STRATEGY)
+    assert client.post(url(KillSwitch, "add"), {"scope": "half", "reason": ""}).status_code == 200
+    assert not KillSwitch.objects.filter(scope="half").exists()
+
+
+def test_a_clerk_with_djangos_own_permissions_but_no_role_may_not_kill(browser: Browser) -> None:
+    from django.contrib.auth.models import Permission
+
+    clerk = get_user_model().objects.create_user("clerk", password="x", is_staff=True)
+    clerk.user_permissions.set(Permission.objects.filter(content_type__app_label="safety"))
+    client = browser(clerk)
+    act(client, "kill")
+    assert not killswitch.is_active()
+    assert client.get(url(KillSwitch, "add")).status_code == 403
+    assert client.post(url(SafetySettings, "change", 1), form(daily_trade_limit=7)).status_code == 403
+    clerk.groups.add(Group.objects.get_or_create(name="operator")[0])
+    act(browser(clerk), "kill")
+    assert killswitch.is_active()
+
+
+def test_alerts_are_acknowledged_in_the_admin(browser: Browser) -> None:
+    event = services.alert_raise(kind="notify", name="n", severity="info", message="m", actor=DESK)
+    body = {"action": "acknowledge", "_selected_action": [event.pk]}
+    browser("admin").post(url(AlertEvent, "changelist"), body)
+    event.refresh_from_db()
+    assert event.acknowledged_by == "admin"
