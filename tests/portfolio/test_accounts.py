@@ -176,9 +176,7 @@ def test_stored_positions_are_what_their_fills_add_up_to(
             status="submitted",
         )
         fill = BrokerFill(f"{order.client_order_id}-fill-{number}", price, quantity, Decimal("0.25"), utcnow())
-        state = BrokerOrder(
-            order.client_order_id, "venue", OrderStatus.FILLED, "ACME", side, quantity, fills=(fill,)
-        )
+        state = BrokerOrder(order.client_order_id, "venue", OrderStatus.FILLED, "ACME", side, quantity, fills=(fill,))
         for _ in range(2):
             assert fills.fills_apply(order_id=order.pk, state=state).status == "filled"
     assert services.positions_check(account=account) == []
