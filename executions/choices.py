@@ -47,10 +47,10 @@ class OnError(models.TextChoices):
 TERMINAL = frozenset({ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
 UNFINISHED = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
 
-# RUNNING → RUNNING is another worker's claim of a run whose lease ran out; FAILED and CANCELLED → PENDING is a retry.
+# RUNNING → PENDING is a worker that hands over, or one whose lease ran out. FAILED and CANCELLED → PENDING is a retry.
 EXECUTION_TRANSITIONS: Mapping[str, frozenset[str]] = {
-    ExecutionStatus.PENDING: frozenset({ExecutionStatus.RUNNING, ExecutionStatus.CANCELLED}),
-    ExecutionStatus.RUNNING: frozenset({ExecutionStatus.RUNNING, *TERMINAL}),
+    ExecutionStatus.PENDING: frozenset({ExecutionStatus.RUNNING, ExecutionStatus.CANCELLED, ExecutionStatus.FAILED}),
+    ExecutionStatus.RUNNING: frozenset({ExecutionStatus.RUNNING, ExecutionStatus.PENDING, *TERMINAL}),
     ExecutionStatus.COMPLETED: frozenset(),
     ExecutionStatus.FAILED: frozenset({ExecutionStatus.PENDING}),
     ExecutionStatus.CANCELLED: frozenset({ExecutionStatus.PENDING}),

@@ -1,6 +1,6 @@
 """What can go wrong with a run, by code."""
 
-from tradingsite.common.contracts.steps import StepError
+from tradingsite.common.contracts.steps import StepInterrupted
 from tradingsite.common.errors import Conflict, NotFound
 
 
@@ -20,26 +20,20 @@ class StrategyNotRunnable(Conflict):
     code, title = "STRATEGY_NOT_RUNNABLE", "The strategy cannot be run"
 
 
-class TransitionRefused(Conflict):
-    """A row was not in a state from which it may go where it was sent: a fault of the caller."""
-
-    code, title = "TRANSITION_REFUSED", "The present state does not lead there"
+class LeaseLost(StepInterrupted):
+    """Another worker holds the run by now; whatever this one still wants to write is refused."""
 
 
-class StepTypeMissing(StepError):
-    """The app that offered the step's type is no longer installed."""
-
-    code, title = "STEP_TYPE_MISSING", "The step's type is not installed"
+class RunCancelled(StepInterrupted):
+    """Somebody asked to cancel the run."""
 
 
-class StepOutputInvalid(StepError):
-    """The step returned something that the database cannot hold as JSON."""
-
-    code, title = "STEP_OUTPUT_INVALID", "The step's output is not JSON"
+class HandOver(StepInterrupted):
+    """The process is about to end; another worker goes on with the run."""
 
 
-class LeaseLost(Exception):
-    """Another worker holds the run by now, or it has ended; whatever this one still wants to write is refused."""
+class StepTimedOut(StepInterrupted):
+    """The step has used its time up."""
 
 
 # Codes of failures that no exception of ours carries.

@@ -1,24 +1,23 @@
 """What a run does next. Plain data in, plain data out: every decision of the runner, none of its effects."""
 
-import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from executions.choices import OnError, StepStatus
+from executions.choices import ExecutionStatus, OnError, StepStatus
 
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
+# Orders that never left the desk are results too, but they were not placed.
+NOT_PLACED = frozenset({"denied"})
+LOG_LINES = 1000
 
 
 @dataclass(frozen=True)
 class StepState:
-    """What the machine knows of a step: its status and its rules for failures."""
+    """What the machine knows of a step."""
 
     index: int
     status: str
     on_error: str = OnError.FAIL.value
-    retries: int = 0
-    failures: int = 0
 
     @property
     def settled(self) -> bool:
@@ -28,24 +27,21 @@ class StepState:
         return self.status == StepStatus.COMPLETED
 
 
-class Do(enum.Enum):
-    """The kinds of next action."""
+@dataclass(frozen=True)
+class RunStep:
+    """Run the step at `index` next."""
 
-    RUN = "run the step"
-    COMPLETE = "complete the run"
-    FAIL = "fail the run"
-    CANCEL = "cancel the run"
+    index: int
 
 
 @dataclass(frozen=True)
-class Action:
-    """What to do next; `index` names the step to run, or the one that failed the run."""
+class Finish:
+    """End the run as `status`."""
 
-    do: Do
-    index: int | None = None
+    status: str
 
 
-def next_action(steps: Sequence[StepState], *, cancel_requested: bool) -> Action:
+def next_action(steps: Sequence[StepState], *, cancel_requested: bool) -> RunStep | Finish:
     """Return what follows from the rows of a run, whoever left them so.
 
     A run whose last step is done is complete even if somebody asked to cancel it a moment before: nothing is left that
@@ -54,44 +50,37 @@ def next_action(steps: Sequence[StepState], *, cancel_requested: bool) -> Action
     for step in steps:
         if step.settled:
             continue
-        if cancel_requested:
-            return Action(Do.CANCEL)
         if step.status == StepStatus.FAILED:
-            return Action(Do.FAIL, step.index)
-        return Action(Do.RUN, step.index)
-    return Action(Do.COMPLETE)
+            return Finish(ExecutionStatus.FAILED)
+        if cancel_requested:
+            return Finish(ExecutionStatus.CANCELLED)
+        return RunStep(step.index)
+    return Finish(ExecutionStatus.COMPLETED)
 
 
-class After(enum.Enum):
-    """What a failed attempt leads to."""
-
-    AGAIN = "another attempt"
-    SETTLE = "the step has failed"
-
-
-def after_failure(step: StepState, *, retryable: bool) -> After:
-    """Say whether a step that just failed once more gets another attempt; `step.failures` counts this one too."""
-    return After.AGAIN if retryable and step.failures <= step.retries else After.SETTLE
-
-
-def pause_s(failures: int) -> float:
-    """Return the seconds to wait before the next attempt: doubling from FIRST_PAUSE_S, never above LONGEST_PAUSE_S."""
-    return float(min(FIRST_PAUSE_S * 2 ** max(failures - 1, 0), LONGEST_PAUSE_S))
-
-
-def progress(steps: Sequence[StepState], part: float = 0.0) -> float:
-    """Return how far the run is, 0 to 100.
-
-    Args:
-        part: how much of the present step is done, 0 to 1; anything outside counts as its nearest end.
-    """
+def progress_percent(steps: Sequence[StepState], *, within: float = 0.0) -> float:
+    """Return how far the run is, 0 to 100; `within` is the done part of the step under way, 0 to 1."""
     if not steps:
         return 100.0
     done = sum(step.settled for step in steps)
-    within = min(max(part, 0.0), 1.0) if done < len(steps) else 0.0
-    return round(100.0 * (done + within) / len(steps), 2)
+    part = min(max(within, 0.0), 1.0) if done < len(steps) else 0.0
+    return round(100.0 * (done + part) / len(steps), 2)
 
 
-def steps_to_repeat(steps: Sequence[StepState]) -> list[int]:
-    """Return the indexes that a retry sets back: from the first step that is not settled, whatever is not settled."""
-    return [step.index for step in steps if not step.settled]
+def results_of(steps: Sequence[tuple[str, str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Put a run's results together from (name, summary, output) of its completed steps, in order.
+
+    The newest `decisions` stand; `orders` of all steps add up.
+    """
+    outputs = [output for _, _, output in steps]
+    decisions = next((list(o["decisions"]) for o in reversed(outputs) if isinstance(o.get("decisions"), list)), [])
+    orders = [order for o in outputs if isinstance(o.get("orders"), list) for order in o["orders"]]
+    symbols = {symbol for o in outputs if isinstance(o.get("series"), Mapping) for symbol in o["series"]}
+    return {
+        "symbols_processed": len(symbols),
+        "decisions_made": len(decisions),
+        "orders_placed": sum(order.get("status") not in NOT_PLACED for order in orders),
+        "execution_logs": [f"{name}: {summary}" for name, summary, _ in steps][-LOG_LINES:],
+        "decisions": decisions,
+        "orders": orders,
+    }

@@ -10,8 +10,6 @@ from tradingsite.common.clock import utcnow
 from tradingsite.common.models import Entity
 from workflows.models import Strategy, Workflow, WorkflowVersion
 
-MAX_ATTEMPTS = 5
-
 
 class WorkflowExecution(Entity):
     """One run of a strategy on a pinned version of its workflow.
@@ -38,14 +36,11 @@ class WorkflowExecution(Entity):
     as_of = models.DateTimeField(default=utcnow)
 
     attempts = models.PositiveSmallIntegerField(default=0)
-    max_attempts = models.PositiveSmallIntegerField(default=MAX_ATTEMPTS)
-    retry_count = models.PositiveSmallIntegerField(default=0)
+    max_attempts = models.PositiveSmallIntegerField(default=5)
     fence = models.BigIntegerField(default=0)
-    lease_owner = models.CharField(max_length=150, blank=True, default="")
+    lease_owner = models.CharField(max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
-    # When the watchdog may send the run to the workers once more, and how often it has.
-    requeue_at = models.DateTimeField(null=True, blank=True)
-    requeues = models.PositiveSmallIntegerField(default=0)
+    queued_at = models.DateTimeField(default=utcnow)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     stale_writes = models.PositiveIntegerField(default=0)
 
@@ -86,10 +81,6 @@ class WorkflowExecution(Entity):
                 condition=models.Q(status__in=sorted(UNFINISHED)) | models.Q(completed_at__isnull=False),
                 name="execution_terminal_has_end",
             ),
-            models.CheckConstraint(
-                condition=~models.Q(status=ExecutionStatus.RUNNING) | models.Q(lease_until__isnull=False),
-                name="execution_running_has_lease",
-            ),
             models.CheckConstraint(condition=models.Q(priority__lte=9), name="execution_priority_range"),
         ]
 
@@ -106,19 +97,16 @@ class StepExecution(models.Model):
     """One step of one run, with the config it was pinned to."""
 
     id = models.BigAutoField(primary_key=True)
-    execution = models.ForeignKey(WorkflowExecution, on_delete=models.CASCADE, related_name="steps", db_index=False)
+    execution = models.ForeignKey(WorkflowExecution, on_delete=models.CASCADE, related_name="steps")
     index = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=100)
     type = models.CharField(max_length=40)
     config = models.JSONField(default=dict)
-    timeout_s = models.FloatField(default=300.0)
+    timeout_s = models.FloatField(null=True, blank=True)
     retries = models.PositiveSmallIntegerField(default=0)
     on_error = models.CharField(max_length=10, choices=OnError.choices, default=OnError.FAIL)
     status = models.CharField(max_length=10, choices=StepStatus.choices, default=StepStatus.PENDING)
-    # Every start counts as an attempt; only failures that may pass use up the retries.
     attempts = models.PositiveSmallIntegerField(default=0)
-    failures = models.PositiveSmallIntegerField(default=0)
-    input = models.JSONField(null=True, blank=True)
     output = models.JSONField(null=True, blank=True)
     summary = models.TextField(blank=True, default="")
     logs = models.JSONField(default=list)
@@ -156,18 +144,17 @@ def seconds_between(row: WorkflowExecution | StepExecution) -> float | None:
 class WorkerHeartbeat(models.Model):
     """A process that carries work, and when it was last alive."""
 
-    name = models.CharField(max_length=150, primary_key=True)
+    name = models.CharField(max_length=100, primary_key=True)
     host = models.CharField(max_length=100)
     pid = models.PositiveIntegerField()
-    queues = models.JSONField(default=list)
     started_at = models.DateTimeField(default=utcnow)
-    last_seen = models.DateTimeField(default=utcnow)
+    seen_at = models.DateTimeField(default=utcnow)
     active = models.PositiveIntegerField(default=0)
 
     class Meta:
         db_table = "worker_heartbeats"
         verbose_name = "worker"
-        indexes: ClassVar = [models.Index(fields=["last_seen"], name="worker_last_seen")]
+        indexes: ClassVar = [models.Index(fields=["seen_at"], name="worker_seen_at")]
 
     def __str__(self) -> str:
         return self.name
