@@ -21,11 +21,9 @@ help:
 	@echo "make bench  the measurements in benchmarks/"
 
 run: $(RUNTIME)
-	@$(PY) manage.py setup
 	@exec $(PY) manage.py up
 
 demo: $(RUNTIME)
-	@$(PY) manage.py setup
 	@exec $(PY) manage.py demo
 
 test: $(TESTING)

@@ -17,6 +17,7 @@ atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 for _name in ("DATABASE_URL", "REDIS_URL", "PRODUCTION", "EXTRA_APPS", "ALLOWED_HOSTS"):
     os.environ.pop(_name, None)
 os.environ["DATA_DIR"] = str(_folder)
+(_folder / "static").mkdir()  # the static file server warns when there is none
 os.environ["SECRET_KEY"] = "only-for-tests-0123456789abcdefghijklmnopqrstuvwxyz-0123456789"
 if url := os.environ.get("TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = url

@@ -67,7 +67,7 @@ def assert_bought_by_hand(client: httpx.Client, run: dict[str, Any], cash_before
     By the conventions: decided on the last complete day (2013-02-28), filled at the open of the next (2013-03-01) with
     slippage against the buyer, whole shares for at most 20,000 at the decision's price, fee on what was filled.
     """
-    *earlier, decided, filled = sample.days("IBM")
+    *earlier, decided, filled = sample.days("MSFT")
     assert (decided.date, filled.date) == ("2013-02-28", "2013-03-01")
     closes = [day.close for day in (*earlier, decided)]
     assert sum(closes[-10:]) / 10 > sum(closes[-50:]) / 50, "the rule says buy"
@@ -77,7 +77,7 @@ def assert_bought_by_hand(client: httpx.Client, run: dict[str, Any], cash_before
 
     assert run["status"] == "completed"
     (decision,) = run["results"]["decisions"]
-    assert (decision["symbol"], decision["action"]) == ("IBM", "BUY")
+    assert (decision["symbol"], decision["action"]) == ("MSFT", "BUY")
     assert near(decision["price"], decided.close)
 
     listed = get(client, "/api/portfolio/orders", execution_id=run["id"])["results"]
@@ -91,7 +91,7 @@ def assert_bought_by_hand(client: httpx.Client, run: dict[str, Any], cash_before
     assert fill["occurred_at"].startswith("2013-03-01T14:30:00")
 
     account = get(client, "/api/portfolio")
-    (position,) = [held for held in account["positions"] if held["symbol"] == "IBM"]
+    (position,) = [held for held in account["positions"] if held["symbol"] == "MSFT"]
     assert Decimal(position["quantity"]) == quantity
     assert near(position["average_price"], price)
     assert near(account["cash"], cash_before - price * quantity - fee)
