@@ -29,7 +29,7 @@ class ReadOnly:
 
 
 @admin.register(Account)
-class AccountAdmin(ModelAdmin):  # type: ignore[misc]
+class AccountAdmin(ModelAdmin):
     list_display = ("name", "mode", "broker", "currency", "cash", "starting_cash", "is_default")
     search_fields = ("name",)
     readonly_fields = ("cash", "fill_sequence", "created_at", "updated_at")
@@ -46,7 +46,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]
         return False
 
 
-class FillInline(ReadOnly, TabularInline):  # type: ignore[misc]
+class FillInline(ReadOnly, TabularInline):
     model = Fill
     extra = 0
     fields = ("sequence", "side", "quantity", "price", "fee", "occurred_at", "recorded_at", "venue_fill_id")
@@ -55,7 +55,7 @@ class FillInline(ReadOnly, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(Order)
-class OrderAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+class OrderAdmin(ReadOnly, ModelAdmin):
     list_display = (
         "created_at",
         "instrument",
@@ -98,7 +98,7 @@ class OrderAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(Fill)
-class FillAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+class FillAdmin(ReadOnly, ModelAdmin):
     list_display = ("recorded_at", "instrument", "side", "quantity", "price", "fee", "occurred_at", "account")
     list_filter = ("side", "account")
     list_select_related = ("instrument", "account")
@@ -107,7 +107,7 @@ class FillAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(Position)
-class PositionAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+class PositionAdmin(ReadOnly, ModelAdmin):
     list_display = ("instrument", "account", "quantity", "average_price", "cost", "realized_pnl", "fees", "source")
     list_filter = ("account", "source")
     list_select_related = ("instrument", "account")
@@ -115,14 +115,14 @@ class PositionAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(EquitySnapshot)
-class EquitySnapshotAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+class EquitySnapshotAdmin(ReadOnly, ModelAdmin):
     list_display = ("at", "account", "equity", "cash", "positions_value")
     list_filter = ("account",)
     list_select_related = ("account",)
     show_full_result_count = False
 
 
-class PaperFillInline(ReadOnly, TabularInline):  # type: ignore[misc]
+class PaperFillInline(ReadOnly, TabularInline):
     model = PaperFill
     extra = 0
     fields = ("venue_fill_id", "quantity", "price", "fee", "occurred_at", "created_at")
@@ -130,7 +130,7 @@ class PaperFillInline(ReadOnly, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(PaperOrder)
-class PaperOrderAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+class PaperOrderAdmin(ReadOnly, ModelAdmin):
     list_display = ("created_at", "symbol", "side", "quantity", "type", "limit_price", "status")
     list_filter = ("status", "side", "type")
     search_fields = ("client_order_id", "symbol")
@@ -139,7 +139,7 @@ class PaperOrderAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(PaperFill)
-class PaperFillAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+class PaperFillAdmin(ReadOnly, ModelAdmin):
     list_display = ("created_at", "order", "quantity", "price", "fee", "occurred_at")
     list_select_related = ("order",)
     search_fields = ("venue_fill_id",)

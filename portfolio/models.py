@@ -140,7 +140,8 @@ class Order(Entity):
 
     @property
     def remaining(self) -> Decimal:
-        return max(self.quantity - self.filled_quantity, ZERO)
+        rest: Decimal = self.quantity - self.filled_quantity
+        return max(rest, ZERO)
 
 
 class Fill(models.Model):

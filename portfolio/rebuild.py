@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from uuid import UUID
 
 from django.db import connection, transaction
 
@@ -74,13 +75,13 @@ def positions_rebuild(*, actor: Actor, account: Account) -> list[Difference]:
     return differences
 
 
-def _rebuilt(account: Account) -> tuple[dict[object, Holding], Decimal]:
+def _rebuilt(account: Account) -> tuple[dict[UUID, Holding], Decimal]:
     fills = Fill.objects.filter(account=account).order_by("sequence")
     trades = ((f.instrument_id, Trade(OrderSide(f.side), f.quantity, f.price, f.fee)) for f in fills.iterator())
     return rebuild(trades, account.starting_cash)
 
 
-def _differences(account: Account, holdings: dict[object, Holding], cash: Decimal) -> Iterator[Difference]:
+def _differences(account: Account, holdings: dict[UUID, Holding], cash: Decimal) -> Iterator[Difference]:
     positions = {p.instrument_id: p for p in Position.objects.filter(account=account).select_related("instrument")}
     if _differ(account.cash, cash):
         yield Difference(account.name, "", "cash", account.cash, cash)

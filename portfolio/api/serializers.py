@@ -18,7 +18,7 @@ class OrderPlaceSerializer(StrictSerializer):
     limit_price = DecimalStringField(required=False, allow_null=True, default=None)
     mode = serializers.ChoiceField(choices=TradingMode.choices, default=TradingMode.PAPER)
     strategy_id = serializers.UUIDField(required=False, allow_null=True, default=None)
-    source = serializers.RegexField(
+    source = serializers.RegexField(  # type: ignore[assignment]  # a DRF field has an attribute of this name
         r"^[a-z][a-z0-9_-]{0,39}\Z",
         required=False,
         allow_null=True,
@@ -79,7 +79,7 @@ class OrderSerializer(serializers.Serializer[Any]):
     quantity = DecimalStringField()
     limit_price = DecimalStringField(allow_null=True)
     reference_price = DecimalStringField(allow_null=True)
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # as above
     timeframe = serializers.CharField()
     adjustment = serializers.CharField()
     status = serializers.ChoiceField(choices=OrderStatus.choices)
@@ -118,7 +118,7 @@ class PositionSerializer(serializers.Serializer[Any]):
     unrealized_pnl = DecimalStringField()
     realized_pnl = DecimalStringField()
     fees = DecimalStringField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # as above
     source_title = serializers.CharField()
     timeframe = serializers.CharField()
     adjustment = serializers.CharField()

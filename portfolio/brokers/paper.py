@@ -207,7 +207,8 @@ def _bar_match(row: PaperOrder, bars: Bars, index: int) -> _Match | None:
 
 def _price_at_open(row: PaperOrder, price: Decimal) -> Decimal | None:
     """The fill price at a price that stands: with slippage, yet never worse than the limit; None beyond the limit."""
-    side, limit = OrderSide(row.side), row.limit_price
+    side = OrderSide(row.side)
+    limit: Decimal | None = row.limit_price
     if limit is None or side.sign * (limit - price) < 0:
         return None
     slipped = slipped_price(price, side, row.slippage)
