@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from executions.choices import ExecutionStatus
 from executions.models import WorkflowExecution
@@ -27,19 +27,19 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     switch = status["kill_switch"]
     open_orders = portfolio.orders_visible().open().count()
     context["desk_cards"] = [
-        _card("Trading", "Stopped" if switch["active"] else status["trading_state"].capitalize(),
-              switch["reason"] or "The gate lets orders within the limits pass.", "safety_killswitch", bad=switch["active"]),
-        _card("Runs in 24 hours", runs.count(), f"{failed} failed", "executions_workflowexecution", bad=bool(failed)),
-        _card("Orders today", status["trades_today"], f"{open_orders} open", "portfolio_order"),
-        _card("Alerts not seen", waiting, "Mark them once somebody has looked.", "safety_alertevent", bad=bool(waiting)),
-        _card("Waiting to be sent", unsent, "Work for the queue; empty at rest.", "common_outboxmessage"),
+        _card(request, "Trading", "Stopped" if switch["active"] else status["trading_state"].capitalize(),
+              switch["reason"] or "The gate lets orders within the limits pass.", "safety.killswitch", bad=switch["active"]),
+        _card(request, "Runs in 24 hours", runs.count(), f"{failed} failed", "executions.workflowexecution", bad=bool(failed)),
+        _card(request, "Orders today", status["trades_today"], f"{open_orders} open", "portfolio.order"),
+        _card(request, "Alerts not seen", waiting, "Mark them once somebody has looked.", "safety.alertevent", bad=bool(waiting)),
+        _card(request, "Waiting to be sent", unsent, "Work for the queue; empty at rest.", "common.outboxmessage"),
     ]  # fmt: skip
     return context
 
 
-def _card(title: str, figure: Any, line: str, model: str, *, bad: bool = False) -> dict[str, Any]:
-    try:
-        link = reverse(f"admin:{model}_changelist")
-    except NoReverseMatch:
-        link = ""
+def _card(request: HttpRequest, title: str, figure: Any, line: str, label: str, *, bad: bool = False) -> dict[str, Any]:
+    """Return one card; it leads to its table where this person may see that."""
+    app, model = label.split(".")
+    seen = request.user.has_perm(f"{app}.view_{model}")  # type: ignore[union-attr]  # only staff come here
+    link = reverse(f"admin:{app}_{model}_changelist") if seen else ""
     return {"title": title, "figure": figure, "line": line, "link": link, "bad": bad}

@@ -78,7 +78,7 @@ def test_a_refresh_after_signing_out_sends_the_whole_page_to_the_login(browser: 
 
 
 def test_a_limit_in_full_use_is_marked(browser: Browser, account: Account) -> None:
-    SafetySettings.objects.create(daily_trade_limit=0)
+    SafetySettings.objects.update_or_create(pk=1, defaults={"daily_trade_limit": 0})
     html = browser("viewer").get("/").content.decode()
     assert '<progress class="bad"' in html
 
