@@ -11,6 +11,7 @@ from executions.services import execution_create
 from portfolio.selectors import account_default, account_summary
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
+from tradingsite.common.decimals import decimal_string
 from tradingsite.common.errors import AppError
 from workflows.demo import DEMO_RUN_STRATEGY
 from workflows.models import Strategy
@@ -69,7 +70,7 @@ def run_tell(execution: WorkflowExecution, write: Write) -> None:
     summary = account_summary(account_default(), utcnow())
     write(f"  account   equity {_money(summary['equity'])}, cash {_money(summary['cash'])}")
     for position in summary["positions"]:
-        write(f"            {position['quantity']} {position['symbol']} at {_money(position['mark_price'])}")
+        write(f"            {decimal_string(position['quantity'])} {position['symbol']} at {_money(position['mark_price'])}")
 
 
 def _order_line(order: dict[str, Any]) -> str:

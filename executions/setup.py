@@ -10,13 +10,15 @@ from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.db import transaction
 
-from market.services import sample_load
+from market.models import BarSeries
+from market.services import bars_import_source
 from portfolio.services import account_ensure_default
 from tradingsite.common.actor import Actor
 from tradingsite.common.roles import Role
 from workflows.demo import demo_desk_create
 
 ADMIN = "admin"
+SAMPLE = "sample"
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ def desk_setup(*, write: Callable[[str], object]) -> SetupReport:
     report = _admin_ensure()
     actor = Actor.for_user(get_user_model().objects.get(username=ADMIN))
     account_ensure_default(actor=actor)
-    if report.first_start:
-        write("Loading the sample prices (AAPL, FB, GOOG, IBM, MSFT, daily, 2000 to 2013) …")
-    sample_load(actor=actor)
+    if not BarSeries.objects.filter(source__slug=SAMPLE).exists():
+        write("Loading the sample prices: AAPL, FB, GOOG, IBM, MSFT, daily, 2000 to 2013.")
+        bars_import_source(actor=actor, source=SAMPLE)
     demo_desk_create(actor=actor)
     return report
 

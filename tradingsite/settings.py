@@ -157,6 +157,7 @@ DESK_TIME_ZONE = env.str("DESK_TIME_ZONE", default="America/New_York")
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [BASE_DIR / "tradingsite" / "static"]
 # One command must do without `collectstatic`; production collects and names files by content.
 WHITENOISE_USE_FINDERS = not PRODUCTION
@@ -213,7 +214,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
-CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+# A change in the database is seen at the next tick, and stopping waits for it.
+CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_BEAT_SCHEDULE = {
     "common.prune": {"task": "common.prune", "schedule": timedelta(hours=1), "options": {"queue": "control"}},
 }
@@ -294,7 +296,8 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         "django.server": {"handlers": [], "propagate": True},
-        "celery.beat": {"level": "WARNING"},
+        # Each task is told by its run's rows; a line per message would only hide what matters.
+        "celery": {"level": env.str("CELERY_LOG_LEVEL", default="WARNING")},
         "kombu": {"level": "WARNING"},
     },
 }

@@ -78,5 +78,7 @@ class Background:
 
     def _loop(self, duty: Duty) -> None:
         round_ = guarded(duty.name, duty.run)
-        while not self._stop.wait(duty.every_s):
+        while True:
             round_()
+            if self._stop.wait(duty.every_s):
+                return
