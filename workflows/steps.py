@@ -46,16 +46,23 @@ class SignalConfig(StepConfig):
         default="state",
         help_text="state: buy whenever the strategy wants to be long. event: only on the bar on which that began.",
     )
-    stop_pct = serializers.FloatField(required=False, min_value=0.01, max_value=99, help_text="Below the close, in %.")
-    target_pct = serializers.FloatField(required=False, min_value=0.01, max_value=1000, help_text="Above it, in %.")
+    stop_pct = serializers.FloatField(
+        required=False, allow_null=True, min_value=0.01, max_value=99, help_text="Below the close, in %."
+    )
+    target_pct = serializers.FloatField(
+        required=False, allow_null=True, min_value=0.01, max_value=1000, help_text="Above it, in %."
+    )
     stop_atr = serializers.FloatField(
-        required=False, min_value=0.01, max_value=100, help_text="In average true ranges."
+        required=False, allow_null=True, min_value=0.01, max_value=100, help_text="In average true ranges."
     )
     target_atr = serializers.FloatField(
-        required=False, min_value=0.01, max_value=100, help_text="In average true ranges."
+        required=False, allow_null=True, min_value=0.01, max_value=100, help_text="In average true ranges."
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        # None says the same as nothing, so that a parameter can switch a stop off.
+        for name in [name for name, value in attrs.items() if value is None]:
+            del attrs[name]
         for name in ("stop", "target"):
             if f"{name}_pct" in attrs and f"{name}_atr" in attrs:
                 raise serializers.ValidationError({f"{name}_atr": f"Give {name}_pct or {name}_atr, not both."})

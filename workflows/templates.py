@@ -11,7 +11,7 @@ _ORDER = {"name": "order", "type": "order", "config": {"order_type": "market"}, 
 _NOTIFY = {
     "name": "tell",
     "type": "notify",
-    "config": {"message": "{workflow}: {decisions} decisions, {orders} orders"},
+    "config": {"only_when": "order"},
     "on_error": "continue",
 }
 _PRICES = {

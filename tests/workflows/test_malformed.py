@@ -87,7 +87,11 @@ CASES: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     ("a broken constraint", _at("default_params/rsi_exit", 60), "steps/3/config/params/rsi_exit"),
     ("two kinds of stop", _at("steps/3/config/stop_atr", 2), "steps/3/config/stop_atr"),
     ("an unknown entry", _at("steps/3/config/entry", "soon"), "steps/3/config/entry"),
-    ("another strategy than the template's", _at("steps/3/config", {"strategy_type": "macd"}), "steps/3/config/strategy_type"),
+    (
+        "another strategy than the template's",
+        _at("steps/3/config", {"strategy_type": "macd"}),
+        "steps/3/config/strategy_type",
+    ),
     ("one indicator short", _without("steps/1"), "steps"),
     ("an order without a risk check", _without("steps/4"), "steps/4/type"),
     ("a signal without prices", _without("steps/0"), "steps/0/type"),
@@ -141,16 +145,18 @@ AGENT_CASES: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     ("no prompt", _without("steps/3/config/agents/1/system_prompt"), "steps/3/config/agents/1/system_prompt"),
     ("a secret", _at("steps/3/config/agents/0/llm_config", {"api_key": "sk"}), "steps/3/config/agents/0/llm_config"),
     ("a name twice", _at("steps/3/config/agents/1/agent_name", "ExecutorAgent"), "steps/3/config/agents"),
-    ("too many iterations", _at("steps/3/config/agents/0/max_iterations", 51), "steps/3/config/agents/0/max_iterations"),
+    (
+        "too many iterations",
+        _at("steps/3/config/agents/0/max_iterations", 51),
+        "steps/3/config/agents/0/max_iterations",
+    ),
     ("an unknown key", _at("steps/3/config/agents/0/mood", "good"), "steps/3/config/agents/0/mood"),
     ("no team at all", _without("steps/3"), "steps"),
 ]
 
 
 @pytest.mark.parametrize(("change", "pointer"), [c[1:] for c in AGENT_CASES], ids=[c[0] for c in AGENT_CASES])
-def test_a_malformed_team_is_refused_by_field(
-    api: Api, change: Callable[[dict[str, Any]], None], pointer: str
-) -> None:
+def test_a_malformed_team_is_refused_by_field(api: Api, change: Callable[[dict[str, Any]], None], pointer: str) -> None:
     body = copy.deepcopy(template("autogen_multi_agent"))
     change(body)
     answer = api("trader").post("/api/v1/workflows", body, format="json")

@@ -186,9 +186,7 @@ def _condition(desk: Desk, config: dict[str, Any]) -> dict[str, Any]:
     outputs = {
         "prices": {"series": {symbol: desk.series(symbol) for symbol in ("GOOG", "IBM")}},
         "rsi": {
-            "indicators": {
-                "rsi": {"GOOG": {"value": 80.0, "previous": 60.0}, "IBM": {"value": 40.0, "previous": 45.0}}
-            }
+            "indicators": {"rsi": {"GOOG": {"value": 80.0, "previous": 60.0}, "IBM": {"value": 40.0, "previous": 45.0}}}
         },
         "signal": {"decisions": [_decision("GOOG", "BUY"), _decision("IBM", "BUY")]},
     }

@@ -125,7 +125,12 @@ def test_overrides_and_input_are_overlaid_in_order(make_workflow: Any, make_stra
     assert (ready.params["trend_period"], ready.params["rsi_period"], ready.params["rsi_entry"]) == (100, 21, 50.0)
     assert [step.name for step in ready.steps] == ["prices", "trend", "strength", "signal", "risk", "order", "tell"]
     assert ready.steps[1].config["params"]["period"] == 100
-    assert ready.steps[3].config["params"] == {"trend_period": 100, "rsi_period": 21, "rsi_entry": 50.0, "rsi_exit": 40.0}
+    assert ready.steps[3].config["params"] == {
+        "trend_period": 100,
+        "rsi_period": 21,
+        "rsi_entry": 50.0,
+        "rsi_exit": 40.0,
+    }
     assert (ready.steps[0].retries, ready.steps[6].on_error) == (2, "continue")
 
 

@@ -8,8 +8,7 @@ from django.contrib.auth import get_user_model
 
 from tests.workflows.conftest import SYSTEM
 from tradingsite.common.actor import Actor
-from workflows import services
-from workflows.hooks import _none_yet, install_execution_statistics
+from workflows import hooks, services
 from workflows.models import Workflow, WorkflowVersion
 from workflows.templates import template
 
@@ -84,34 +83,27 @@ def test_a_wrong_query_parameter_is_named(api: Api, query: dict[str, str], name:
     assert [error["pointer"] for error in answer.json()["errors"]] == [name]
 
 
-def test_the_detail_names_strategies_and_recent_runs(api: Api, make_workflow: Any, make_strategy: Any) -> None:
+def test_the_detail_names_strategies_and_recent_runs(
+    api: Api, make_workflow: Any, make_strategy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     row = make_workflow()
     used = make_strategy("uses it", workflow_id=row.pk, symbols=["IBM"])
     services.strategy_delete(actor=SYSTEM, strategy_id=make_strategy("gone", workflow_id=row.pk).pk)
-    install_execution_statistics(
+    monkeypatch.setattr(
+        hooks,
+        "_provider",
         lambda workflow_id: {
             "total_executions": 2,
             "by_status": {"completed": 1, "failed": 1},
             "success_rate": 0.5,
             "average_duration": 1.5,
             "recent": [{"id": str(workflow_id), "status": "completed"}],
-        }
+        },
     )
-    try:
-        detail = api("viewer").get(f"{URL}/{row.pk}").json()
-    finally:
-        _restore_statistics()
+    detail = api("viewer").get(f"{URL}/{row.pk}").json()
     assert {"id", "name", "type", "steps", "default_params", "version", "created_at", "updated_at"} <= set(detail)
     assert [strategy["id"] for strategy in detail["strategies"]] == [str(used.pk)]
     assert detail["recent_executions"]["success_rate"] == 0.5
-
-
-def _restore_statistics() -> None:
-    from django.apps import apps
-
-    install_execution_statistics(_none_yet)
-    # Whoever installed the real provider at start-up installs it again.
-    apps.get_app_config("executions").ready()
 
 
 def test_a_put_makes_a_new_version_and_keeps_the_old_one(api: Api, body: dict[str, Any]) -> None:
@@ -306,5 +298,7 @@ def test_every_change_is_recorded_with_its_actor(api: Api, body: dict[str, Any])
     client.put(f"{URL}/{made['id']}", body, format="json")
     client.post(f"{URL}/{made['id']}/clone")
     client.delete(f"{URL}/{made['id']}")
-    actions = list(AuditLog.objects.filter(action__startswith="workflow.").order_by("id").values_list("action", flat=True))
+    actions = list(
+        AuditLog.objects.filter(action__startswith="workflow.").order_by("id").values_list("action", flat=True)
+    )
     assert actions == ["workflow.create", "workflow.update", "workflow.clone", "workflow.delete"]
