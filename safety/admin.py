@@ -58,7 +58,7 @@ class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(SafetySettings)
-class SafetySettingsAdmin(ModelAdmin):  # type: ignore[misc]
+class SafetySettingsAdmin(ModelAdmin):
     form = LimitsForm
     list_display = ("__str__", *selectors.CODE_OF, "updated_at", "updated_by")
 
@@ -76,7 +76,7 @@ class SafetySettingsAdmin(ModelAdmin):  # type: ignore[misc]
         services.limits_update(actor=actor_of(request), changes=changes, reason=form.cleaned_data["reason"])
 
 
-class ReasonForm(ActionForm):  # type: ignore[misc]
+class ReasonForm(ActionForm):
     """What killing and resuming ask beside the action."""
 
     reason = forms.CharField(
@@ -99,7 +99,7 @@ class KillForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(KillSwitch)
-class KillSwitchAdmin(ModelAdmin):  # type: ignore[misc]
+class KillSwitchAdmin(ModelAdmin):
     form = KillForm
     list_display = ("scope", "active", "halted_by", "reason", "since", "by")
     list_filter = ("active",)
@@ -151,7 +151,7 @@ class KillSwitchAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(KillSwitchEvent)
-class KillSwitchEventAdmin(LedgerAdmin):  # type: ignore[misc]
+class KillSwitchEventAdmin(LedgerAdmin):
     list_display = ("at", "scope", "action", "reason", "actor_name")
     list_filter = ("action",)
     search_fields = ("scope", "actor_name", "reason")
@@ -159,14 +159,14 @@ class KillSwitchEventAdmin(LedgerAdmin):  # type: ignore[misc]
 
 
 @admin.register(DayCounter)
-class DayCounterAdmin(LedgerAdmin):  # type: ignore[misc]
+class DayCounterAdmin(LedgerAdmin):
     list_display = ("day", "account_id", "name", "value")
     list_filter = ("name", "day")
     ordering = ("-day",)
 
 
 @admin.register(GateDecision)
-class GateDecisionAdmin(LedgerAdmin):  # type: ignore[misc]
+class GateDecisionAdmin(LedgerAdmin):
     list_display = ("created_at", "allowed", "code", "symbol", "side", "quantity", "notional", "preview", "detail")
     list_filter = ("allowed", "preview", "code", "mode")
     search_fields = ("symbol", "client_order_id", "execution_id", "strategy_id")
@@ -174,7 +174,7 @@ class GateDecisionAdmin(LedgerAdmin):  # type: ignore[misc]
 
 
 @admin.register(AlertEvent)
-class AlertEventAdmin(LedgerAdmin):  # type: ignore[misc]
+class AlertEventAdmin(LedgerAdmin):
     list_display = ("triggered_at", "severity", "kind", "name", "symbol", "message", "acknowledged_at")
     list_filter = ("severity", "kind", ("acknowledged_at", admin.EmptyFieldListFilter))
     search_fields = ("name", "symbol", "message")
@@ -192,7 +192,7 @@ class AlertEventAdmin(LedgerAdmin):  # type: ignore[misc]
 
 
 @admin.register(AuditLog)
-class AuditLogAdmin(LedgerAdmin):  # type: ignore[misc]
+class AuditLogAdmin(LedgerAdmin):
     list_display = ("at", "actor_name", "action", "target_type", "target_repr", "reason")
     list_filter = ("action", "actor_kind", "door")
     search_fields = ("actor_name", "target_id", "target_repr", "request_id")

@@ -167,9 +167,13 @@ def _quantity_fits(case: _Case) -> None:
         raise _Denied(f"{_plain(quantity)} is not a multiple of the lot size {_plain(lot)}.")
 
 
+def _notional_of(intent: OrderIntent, exposure: Exposure) -> Decimal:
+    return _quantity(intent) * order_price(intent)
+
+
 def _notional(case: _Case) -> None:
     limit = _number(case.limits.order_notional_limit, "order_notional_limit")
-    notional = _quantity(case.intent) * order_price(case.intent)
+    notional = _notional_of(case.intent, case.exposure)
     if not _within(notional, limit):
         raise _Denied(f"The order is worth {_plain(notional)}; the limit is {_plain(limit)}.")
 
@@ -285,14 +289,15 @@ def _facts(case: _Case) -> dict[str, Any]:
         for group, part in (("exposure", case.exposure), ("limits", case.limits), ("state", case.state))
     }
     facts["reduces"] = reduces_risk(case.intent, case.exposure)
+    computed: tuple[tuple[str, Callable[[OrderIntent, Exposure], Decimal]], ...] = (
+        ("notional", _notional_of),
+        ("resulting_value", resulting_value),
+        ("cash_required", cash_required),
+    )
     with localcontext(_ARITHMETIC):
-        for name, compute in (
-            ("notional", lambda: _quantity(case.intent) * order_price(case.intent)),
-            ("resulting_value", lambda: resulting_value(case.intent, case.exposure)),
-            ("cash_required", lambda: cash_required(case.intent, case.exposure)),
-        ):
+        for name, compute in computed:
             try:
-                facts[name] = _plain(compute())
+                facts[name] = _plain(compute(case.intent, case.exposure))
             except _MissingFact:
                 facts[name] = None
     return facts

@@ -128,12 +128,12 @@ def kill_status(scope: str) -> dict[str, Any]:
 
 def kill_history() -> QuerySet[KillSwitchEvent]:
     """Return what happened to the switches, newest first."""
-    return KillSwitchEvent.objects.order_by("-id")  # type: ignore[no-any-return]
+    return KillSwitchEvent.objects.order_by("-id")
 
 
 def decisions() -> QuerySet[GateDecision]:
     """Return the gate's verdicts, newest first."""
-    return GateDecision.objects.order_by("-id")  # type: ignore[no-any-return]
+    return GateDecision.objects.order_by("-id")
 
 
 def alert_history() -> QuerySet[AlertEvent]:
@@ -171,7 +171,7 @@ def alert_as_json(event: AlertEvent) -> dict[str, Any]:
 
 def audit_rows() -> QuerySet[AuditLog]:
     """Return the audit log, newest first."""
-    return AuditLog.objects.order_by("-id")  # type: ignore[no-any-return]
+    return AuditLog.objects.order_by("-id")
 
 
 def _switch_as_json(state: killswitch.KillState) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django_filters import FilterSet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -92,6 +93,7 @@ class _History(ResourceViewSet):
     """A list by cursor, newest first."""
 
     pagination_class = KeysetPagination
+    filterset_class: ClassVar[type[FilterSet]]
 
     def list(self, request: Request, **_: Any) -> Response:
         shape: type[BaseSerializer[Any]] = self.get_serializer_class()

@@ -2,7 +2,7 @@
 
 import getpass
 from argparse import ArgumentParser
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
@@ -16,7 +16,7 @@ from tradingsite.common.errors import AppError
 class Command(BaseCommand):
     help = "Set, clear or show the kill switch."
     # It must work with a broken configuration elsewhere, and with a database that does not answer.
-    requires_system_checks: ClassVar[list[str]] = []
+    requires_system_checks = ()
     requires_migrations_checks = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
