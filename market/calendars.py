@@ -5,7 +5,8 @@ A thin layer over `exchange_calendars` that answers from int64 arrays, since its
 
 import functools
 import threading
-from datetime import UTC, date, datetime, timedelta
+import warnings
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import exchange_calendars
@@ -157,8 +158,14 @@ def _calendar(code: str, last_year: int) -> TradingCalendar:
         return TradingCalendar(code, last_year)
 
 
-@functools.lru_cache(maxsize=32)
 def _raw(code: str, last_year: int) -> exchange_calendars.ExchangeCalendar:
+    with warnings.catch_warnings():
+        # The library reads pandas in a way that a later pandas will change; nothing of it reaches us.
+        warnings.filterwarnings("ignore", message="Series.values returning", category=DeprecationWarning)
+        return _get(code, last_year)
+
+
+def _get(code: str, last_year: int) -> exchange_calendars.ExchangeCalendar:
     start, end = f"{FIRST_YEAR}-01-01", f"{last_year}-12-31"
     try:
         if code == ALWAYS:
@@ -175,19 +182,9 @@ def _raw(code: str, last_year: int) -> exchange_calendars.ExchangeCalendar:
     return exchange_calendars.get_calendar(code, start=start, end=end)
 
 
-@functools.lru_cache(maxsize=1)
-def calendar_codes() -> frozenset[str]:
-    return frozenset(exchange_calendars.get_calendar_names(include_aliases=False))
-
-
 def _date(number: int) -> date:
     return date(1970, 1, 1) + timedelta(days=number)
 
 
 def _number(day: date) -> int:
     return (day - date(1970, 1, 1)).days
-
-
-def local_day(moment: datetime, code: str) -> date:
-    """Return the calendar date of `moment` where the exchange is."""
-    return moment.astimezone(UTC).astimezone(calendar(code).zone).date()
