@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from tradingsite.common.api.serializers import StrictSerializer, UtcDateTimeField, validated
 from workflows.choices import OnError, WorkflowType
+from workflows.hooks import execution_statistics
 from workflows.models import Strategy, Workflow, WorkflowVersion
 
 
@@ -32,7 +33,7 @@ class ObjectField(serializers.JSONField):
     """Any JSON object."""
 
     def to_internal_value(self, data: Any) -> Any:
-        if not isinstance(data, Mapping):
+        if not isinstance(data, dict):
             raise serializers.ValidationError("Must be an object.", code="invalid")
         return super().to_internal_value(data)
 
@@ -121,8 +122,6 @@ class WorkflowSerializer(WorkflowListItemSerializer):
 
     @extend_schema_field(ExecutionStatisticsSerializer)
     def get_recent_executions(self, workflow: Workflow) -> Mapping[str, Any]:
-        from workflows.hooks import execution_statistics
-
         return execution_statistics(workflow.pk)
 
     def to_representation(self, instance: Workflow) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from workflows.strategies.macd import MACD
 from workflows.strategies.momentum import MOMENTUM
 from workflows.strategies.rsi_reversion import RSI_REVERSION
 
-strategy_types: Registry[StrategyType] = Registry("strategy type")
+strategy_types: Registry[StrategyType] = Registry("strategy type")  # type: ignore[type-var]  # frozen, never assigned
 
 for _strategy_type in (
     MOMENTUM,
