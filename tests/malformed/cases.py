@@ -92,7 +92,10 @@ JSON_CASES = [
         workflow(PRICES, SIGNAL, {**SIZE, "config": {"sizing": {"method": "hope", "value": "1"}}}),
     ),
     Case(
-        "a strategy type that is not there", "strategy_type", "/api/strategies", {"name": "s", "strategy_type": "luck"}
+        "a strategy type that is not there",
+        "strategy_type",
+        "/api/strategies",
+        {"name": "s", "strategy_type": "luck", "workflow_id": "{workflow}"},
     ),
     Case(
         "a workflow id that is no id",
@@ -152,9 +155,9 @@ TRADING_CASES = [
     Case("a quantity of a thousand digits", "quantity", ORDERS, order(quantity="9" * 1000)),
     Case("a quantity that is a list", "quantity", ORDERS, order(quantity=["1"])),
     Case("a side that is not there", "side", ORDERS, order(side="hold")),
-    Case("a limit order without its limit", "limit_price", ORDERS, order(order_type="limit")),
-    Case("a negative limit price", "limit_price", ORDERS, order(order_type="limit", limit_price="-5")),
-    Case("a symbol that is not there", "symbol", ORDERS, order(symbol="NOSUCH")),
+    Case("a limit order without its limit", "limit_price", ORDERS, order(type="limit")),
+    Case("a negative limit price", "limit_price", ORDERS, order(type="limit", limit_price="-5")),
+    Case("a symbol that is not there", "NOSUCH", ORDERS, order(symbol="NOSUCH")),
     Case("a limit that is not there", "luck_limit", "/api/safety/limits", {"luck_limit": 1}, method="patch"),
     Case("a negative limit", "position_limit", "/api/safety/limits", {"position_limit": "-1"}, method="patch"),
     Case("an empty limit", "daily_trade_limit", "/api/safety/limits", {"daily_trade_limit": None}, method="patch"),
@@ -192,7 +195,9 @@ FILE_CASES = [
     upload("an empty file", "file", b""),
     upload("a file of a header alone", "file", HEADER.encode()),
     upload("a picture", "file", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8),
-    upload("a name that promises gzip", "file", csv_with("2020-01-03,1,2,1,1,1"), filename="prices.csv.gz"),
+    upload(
+        "a head that promises gzip", "file", b"\x1f\x8b" + csv_with("2020-01-03,1,2,1,1,1"), filename="prices.csv.gz"
+    ),
     upload("gzip that stops in the middle", "file", gzip.compress(csv_with("x") * 500)[:60], filename="prices.csv.gz"),
     upload("a file without prices", "open", b"Date,Mood\n2020-01-02,good\n"),
     upload("a high below its low", "line/3", csv_with("2020-01-03,10,8,9,9.5,1000")),
@@ -203,15 +208,15 @@ FILE_CASES = [
     upload("a negative price", "line/3", csv_with("2020-01-03,-10,11,-12,10,1000")),
     upload("a price of nothing", "line/3", csv_with("2020-01-03,0,11,0,10,1000")),
     upload("a negative volume", "line/3", csv_with("2020-01-03,10,11,9,10,-1")),
-    upload("a day that is not there", "line/3", csv_with("2020-02-31,10,11,9,10,1000")),
+    upload("a date that is not there", "line/3", csv_with("2020-02-31,10,11,9,10,1000")),
     upload("a holiday", "line/3", csv_with("2020-12-25,10,11,9,10,1000")),
     upload("a day to come", "line/3", csv_with("2199-01-03,10,11,9,10,1000")),
     upload("one day told in two ways", "line/3", csv_with("2020-01-02,10,11,9,10.6,1000")),
     upload("a line too short", "line/3", csv_with("2020-01-03,10")),
-    upload("a symbol that climbs out of its folder", "symbol", csv_with("2020-01-03,10,11,9,10,1"), symbols="../../x"),
+    upload("a name that climbs out of its folder", "symbol", csv_with("2020-01-03,10,11,9,10,1"), symbols="../../x"),
     upload("a source that climbs out of its folder", "source", csv_with("2020-01-03,10,11,9,10,1"), source="../x"),
     upload("a clock that is not there", "clock", csv_with("2020-01-03,10,11,9,10,1"), clock="cuckoo"),
-    upload("a field that is not there", "colour", csv_with("2020-01-03,10,11,9,10,1"), colour="red"),
+    upload("a form field that is not there", "colour", csv_with("2020-01-03,10,11,9,10,1"), colour="red"),
 ]
 
 ALL = [*JSON_CASES, *TRADING_CASES, *FILE_CASES]
