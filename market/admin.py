@@ -11,7 +11,9 @@ from django.urls import URLPattern, path, reverse
 from unfold.admin import ModelAdmin
 
 from market import services
+from market.calendars import calendar
 from market.choices import Adjustment, OnConflict, SourceClock, Timeframe
+from market.errors import CalendarUnknown
 from market.models import BarImport, BarSeries, DataSource, Instrument
 from market.options import ImportOptions
 from market.services.instruments import EDITABLE
@@ -21,8 +23,19 @@ from tradingsite.common.errors import AppError
 from tradingsite.common.roles import Role
 
 
+class InstrumentForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
+    def clean_exchange(self) -> str:
+        code: str = self.cleaned_data["exchange"]
+        try:
+            calendar(code)
+        except CalendarUnknown as error:
+            raise forms.ValidationError(error.detail) from None
+        return code
+
+
 @admin.register(Instrument)
 class InstrumentAdmin(ModelAdmin):
+    form = InstrumentForm
     list_display: ClassVar = ["symbol", "name", "exchange", "currency", "asset_class", "default_source", "enabled"]
     list_filter: ClassVar = ["enabled", "asset_class", "exchange"]
     search_fields: ClassVar = ["symbol", "name"]

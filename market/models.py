@@ -1,14 +1,15 @@
 """Instruments, where their prices come from, and which file holds the present version of each series."""
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 
 from market.choices import Adjustment, AssetClass, ImportStatus, SourceClock, SourceKind, Timeframe
 from tradingsite.common.bases import Entity
-from tradingsite.common.decimals import QuantityField
+from tradingsite.common.decimals import PLACES, QuantityField
 
 SYMBOL_PATTERN = r"^[A-Z][A-Z0-9.\-]{0,14}\Z"
 SLUG_PATTERN = r"^[a-z][a-z0-9_-]{0,39}\Z"
@@ -46,9 +47,15 @@ class Instrument(Entity):
     exchange = models.CharField(max_length=12, default="XNYS", help_text="Code of the exchange calendar.")
     currency = models.CharField(max_length=3, default="USD", validators=[RegexValidator(r"^[A-Z]{3}\Z")])
     asset_class = models.CharField(max_length=10, choices=AssetClass.choices, default=AssetClass.EQUITY)
-    price_precision = models.PositiveSmallIntegerField(default=2, help_text="Decimals of a price.")
-    quantity_precision = models.PositiveSmallIntegerField(default=0, help_text="Decimals of a quantity.")
-    lot_size = QuantityField(default=1, help_text="Orders are multiples of it.")
+    price_precision = models.PositiveSmallIntegerField(
+        default=2, validators=[MaxValueValidator(PLACES)], help_text="Decimals of a price."
+    )
+    quantity_precision = models.PositiveSmallIntegerField(
+        default=0, validators=[MaxValueValidator(PLACES)], help_text="Decimals of a quantity."
+    )
+    lot_size = QuantityField(
+        default=1, validators=[MinValueValidator(Decimal("1e-10"))], help_text="Orders are multiples of it."
+    )
     default_source = models.ForeignKey(
         DataSource, on_delete=models.PROTECT, null=True, blank=True, related_name="default_for"
     )

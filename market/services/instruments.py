@@ -96,11 +96,6 @@ def _apply(instrument: Instrument, fields: Mapping[str, Any]) -> None:
         for name, messages in error.message_dict.items():
             errors += [FieldError(name, "invalid", message) for message in messages]
     if not errors:
-        if instrument.lot_size <= 0:
-            errors.append(FieldError("lot_size", "out_of_range", "Must be above zero."))
-        for name in ("price_precision", "quantity_precision"):
-            if getattr(instrument, name) > 10:
-                errors.append(FieldError(name, "out_of_range", "Must be at most 10."))
         try:
             calendar(instrument.exchange)
         except CalendarUnknown as unknown_calendar:
