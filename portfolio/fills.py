@@ -108,7 +108,9 @@ def fills_apply(*, order_id: UUID, state: BrokerOrder) -> Order:
             logger.info("order %s is %s; a late %s is not news", order.client_order_id, order.status, target)
             target = OrderStatus(order.status)
         if changes or target != order.status:
-            order_move(actor=BROKER, order=order, status=target, code=state.code, detail=state.detail, **changes)
+            # Without news of the status, its code stays as it is.
+            said = (state.code, state.detail) if target != order.status else (order.code, order.detail)
+            order_move(actor=BROKER, order=order, status=target, code=said[0], detail=said[1], **changes)
         if fresh:
             equity_record(account=account, wall=utcnow(), at_most_every_s=0)
     return order

@@ -22,22 +22,20 @@ from uuid import UUID
 from django.db import transaction
 
 from market import selectors as market
-from market.models import Instrument
 from portfolio.brokers import Broker, BrokerOrder, BrokerUncertain, DuplicateClientOrderId, OrderRequest, broker_for
-from portfolio.choices import OrderSide, OrderStatus, OrderType, TradingMode
-from portfolio.errors import ACCOUNT_MODE_MISMATCH, NOT_SENT, ClientOrderIdReused, OrderNotOpen
-from portfolio.facts import SeriesFacts, exposure_of, series_facts
-from portfolio.fills import fills_apply, order_announce, order_locked, order_move
+from portfolio.choices import OPEN, OrderSide, OrderStatus, OrderType
+from portfolio.errors import NOT_SENT, OrderNotOpen
+from portfolio.facts import series_facts
+from portfolio.fills import fills_apply, order_locked, order_move
+from portfolio.intents import existing_order, intent_commit, words_check
 from portfolio.models import Account, Order
 from safety import killswitch
 from safety.errors import KillSwitchActive
-from safety.gate import OrderIntent, Verdict
-from safety.services import order_check
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
-from tradingsite.common.decimals import decimal_string, to_decimal
-from tradingsite.common.errors import AppError, FieldError, ValidationFailed
+from tradingsite.common.decimals import to_decimal
+from tradingsite.common.errors import AppError
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +80,7 @@ def order_place(
         ValidationFailed: for words or numbers that no order can have.
     """
     wall = utcnow()
-    _words_check(side=side, order_type=order_type, mode=mode, client_order_id=client_order_id, limit_price=limit_price)
+    words_check(side=side, order_type=order_type, mode=mode, client_order_id=client_order_id, limit_price=limit_price)
     instrument = market.instrument_get(symbol)
     intent = Order(
         client_order_id=client_order_id,
@@ -97,12 +95,12 @@ def order_place(
         quantity=to_decimal(quantity, "quantity"),
         limit_price=None if limit_price is None else to_decimal(limit_price, "limit_price"),
     )
-    existing = _existing(intent)
+    existing = existing_order(intent)
     if existing is None:
         facts = series_facts(
             instrument=instrument, source=source, timeframe=timeframe, adjustment=adjustment, wall=wall
         )
-        existing = _intent_commit(actor=actor, intent=intent, facts=facts, wall=wall)
+        existing = intent_commit(actor=actor, intent=intent, facts=facts, wall=wall)
     return _carry_on(order=existing, before_send=before_send, wall=wall)
 
 
@@ -158,122 +156,6 @@ def orders_settle(*, wall: datetime) -> int:
             continue
         changed += (after.status, after.filled_quantity) != before
     return changed
-
-
-def _words_check(*, side: str, order_type: str, mode: str, client_order_id: str, limit_price: Decimal | None) -> None:
-    errors = [
-        FieldError(pointer, "invalid_choice", f"Must be one of {', '.join(words)}.")
-        for pointer, word, words in (
-            ("side", side, OrderSide.values),
-            ("type", order_type, OrderType.values),
-            ("mode", mode, TradingMode.values),
-        )
-        if word not in words
-    ]
-    if not 1 <= len(client_order_id) <= 100:
-        errors.append(FieldError("client_order_id", "invalid", "Must have 1 to 100 characters."))
-    if (order_type == OrderType.LIMIT) != (limit_price is not None):
-        errors.append(FieldError("limit_price", "invalid", "A limit order has a limit price, a market order none."))
-    elif limit_price is not None and not limit_price > 0:
-        errors.append(FieldError("limit_price", "min_value", "Must be above zero."))
-    if errors:
-        raise ValidationFailed(errors=errors)
-
-
-_CONTENT = [
-    "account_id",
-    "instrument_id",
-    "strategy_id",
-    "execution_id",
-    "mode",
-    "side",
-    "type",
-    "quantity",
-    "limit_price",
-]
-
-
-def _existing(intent: Order) -> Order | None:
-    order = Order.objects.select_related("instrument", "account").filter(client_order_id=intent.client_order_id).first()
-    if order is not None:
-        different = [name for name in _CONTENT if getattr(order, name) != getattr(intent, name)]
-        if different:
-            raise ClientOrderIdReused(f"{order.client_order_id} has another {', '.join(different)}.")
-    return order
-
-
-def _intent_commit(*, actor: Actor, intent: Order, facts: SeriesFacts, wall: datetime) -> Order:
-    """Ask the gate and commit the intent. Durable: an intent inside another transaction might be sent and forgotten."""
-    with transaction.atomic(durable=True):
-        account = Account.objects.locked(intent.account_id)
-        existing = _existing(intent)
-        if existing is not None:
-            return existing
-        intent.account = account
-        intent.source, intent.timeframe, intent.adjustment = facts.source, facts.timeframe, facts.adjustment
-        intent.reference_price, intent.submitted_market_time = facts.reference_price, facts.market_time
-        mismatch = intent.mode != account.mode
-        verdict = order_check(
-            intent=intent_of(intent, intent.instrument),
-            exposure=exposure_of(
-                account=account,
-                instrument=intent.instrument,
-                side=OrderSide(intent.side),
-                quantity=intent.quantity,
-                strategy_id=intent.strategy_id,
-                wall=wall,
-            ),
-            actor=actor,
-            # An order that this account cannot carry must not use up the day's trades.
-            consume=not mismatch,
-        )
-        intent.decision_id = verdict.decision_id
-        intent.status, intent.code, intent.detail = _first_status(verdict, account, mismatch=mismatch)
-        if intent.status == OrderStatus.DENIED:
-            intent.closed_at = utcnow()
-        intent.save(force_insert=True)
-        audit.record(
-            actor=actor,
-            action="order.place",
-            target=intent,
-            after={
-                "client_order_id": intent.client_order_id,
-                "symbol": intent.instrument.symbol,
-                "side": intent.side,
-                "quantity": decimal_string(intent.quantity),
-                "status": intent.status,
-                "code": intent.code,
-            },
-        )
-        order_announce(intent)
-    return intent
-
-
-def intent_of(order: Order, instrument: Instrument) -> OrderIntent:
-    """Return an order as the gate judges it."""
-    return OrderIntent(
-        client_order_id=order.client_order_id,
-        account_id=order.account_id,
-        strategy_id=order.strategy_id,
-        execution_id=order.execution_id,
-        symbol=instrument.symbol,
-        side=order.side,
-        quantity=order.quantity,
-        order_type=order.type,
-        limit_price=order.limit_price,
-        reference_price=order.reference_price,
-        mode=order.mode,
-        quantity_precision=instrument.quantity_precision,
-        lot_size=instrument.lot_size,
-    )
-
-
-def _first_status(verdict: Verdict, account: Account, *, mismatch: bool) -> tuple[OrderStatus, str, str]:
-    if not verdict.allowed:
-        return OrderStatus.DENIED, verdict.code, verdict.detail[:500]
-    if mismatch:
-        return OrderStatus.DENIED, ACCOUNT_MODE_MISMATCH, f"Account {account.name} trades {account.mode} only."
-    return OrderStatus.PENDING, "", ""
 
 
 def _carry_on(*, order: Order, before_send: Callable[[], None] | None, wall: datetime) -> Order:
@@ -351,7 +233,21 @@ def _submit(*, order: Order, broker: Broker) -> Order:
     except (BrokerUncertain, OSError) as error:
         logger.warning("the answer for %s was lost: %s", order.client_order_id, error)
         return _move(order, OrderStatus.UNKNOWN, BrokerUncertain.code, str(error))
-    return fills_apply(order_id=order.pk, state=state)
+    after = fills_apply(order_id=order.pk, state=state)
+    if not after.is_open and state.status in OPEN:
+        return _withdraw(order=after, broker=broker)
+    return after
+
+
+def _withdraw(*, order: Order, broker: Broker) -> Order:
+    """Take back an order that was given up while its sender stood still, and sent all the same when it woke."""
+    logger.warning("order %s was sent after it had been given up; it is taken back", order.client_order_id)
+    try:
+        state = broker.cancel(order.client_order_id)
+    except (BrokerUncertain, OSError):
+        logger.exception("order %s rests at the broker and could not be taken back", order.client_order_id)
+        return order
+    return order if state is None else fills_apply(order_id=order.pk, state=state)
 
 
 def _look_up(*, order: Order, broker: Broker) -> Order | None:

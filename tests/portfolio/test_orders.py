@@ -1,17 +1,15 @@
 """How an order lives: figures by hand, once and only once, whatever breaks."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from market.models import BarSeries
 from portfolio import orders, services
-from portfolio.errors import ClientOrderIdReused, OrderNotOpen, OrderTransitionRefused
-from portfolio.fills import order_move
+from portfolio.errors import ClientOrderIdReused
 from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperOrder, Position
 from safety import services as safety
 from safety.models import AuditLog, GateDecision
@@ -232,6 +230,23 @@ def test_the_broker_refuses_a_second_order_of_one_id(acme: BarSeries, place: Pla
     assert (PaperOrder.objects.count(), Fill.objects.count()) == (1, 1)
 
 
+def test_an_order_given_up_while_its_sender_stood_still_does_not_stay_at_the_broker(
+    prices: Prices, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices.series("ACME", [(100, 101, 99, 100)])
+    submit = orders._submit
+
+    def stand_still(**kwargs: Any) -> Order:
+        with clock.frozen(late()):
+            services.orders_settle(wall=utcnow())
+        return submit(**kwargs)
+
+    monkeypatch.setattr(orders, "_submit", stand_still)
+    order = place(order_type="limit", limit_price=Decimal(50))
+    assert (order.status, order.code) == ("cancelled", "NOT_SENT")
+    assert PaperOrder.objects.get().status == "cancelled"
+
+
 # -------------------------------------------------------------------------------------------------------- the gate
 
 
@@ -312,139 +327,3 @@ def test_words_that_no_order_can_have_are_refused_before_anything_is_written(
     with pytest.raises(ValidationFailed):
         place(**wrong)
     assert Order.objects.count() == GateDecision.objects.count() == 0
-
-
-# --------------------------------------------------------------------------------------------------------- resting
-
-
-def test_a_market_order_waits_for_the_next_bar_of_a_live_series(prices: Prices, place: Place, account: Account) -> None:
-    rows = [(100.0, 101.0, 99.0, 100.0)]
-    prices.series("ACME", rows, clock="live")
-    with clock.frozen(FIRST_DAY + timedelta(hours=30)):
-        assert place().status == "accepted"
-        assert services.orders_settle(wall=utcnow()) == 0
-    prices.series("ACME", [*rows, (98, 99, 97, 98), (105, 106, 104, 105)], clock="live")
-    with clock.frozen(FIRST_DAY + timedelta(days=1, hours=30)):
-        assert services.orders_settle(wall=utcnow()) == 1
-    order = Order.objects.get()
-    # The second bar had opened before the order was made; the third one is the next.
-    assert (order.status, order.average_price) == ("filled", Decimal("105.0525"))
-
-
-@pytest.mark.parametrize(
-    ("side", "limit", "bar", "price"),
-    [
-        ("buy", "95", (98, 99, 94, 97), "95"),
-        ("buy", "95", (98, 99, 95, 97), "95"),
-        ("buy", "95", (98, 99, 95.01, 97), None),
-        ("buy", "95", (90, 99, 89, 97), "90.045"),
-        ("buy", "95", (94.99, 99, 89, 97), "95"),
-        ("sell", "105", (98, 106, 94, 97), "105"),
-        ("sell", "105", (98, 104.99, 94, 97), None),
-        ("sell", "105", (110, 111, 94, 97), "109.945"),
-    ],
-)
-def test_a_limit_order_fills_only_where_the_bar_reaches_it(
-    prices: Prices, place: Place, account: Account, side: str, limit: str, bar: tuple[float, ...], price: str | None
-) -> None:
-    rows = [(100.0, 101.0, 99.0, 100.0)]
-    prices.series("ACME", rows, clock="live")
-    with clock.frozen(FIRST_DAY + timedelta(hours=24)):
-        assert place(side=side, order_type="limit", limit_price=Decimal(limit)).status == "accepted"
-    prices.series("ACME", [*rows, bar], clock="live")
-    with clock.frozen(FIRST_DAY + timedelta(hours=48)):
-        services.orders_settle(wall=utcnow())
-        services.orders_settle(wall=utcnow())
-    order = Order.objects.get()
-    assert order.average_price == (None if price is None else Decimal(price))
-    assert order.status == ("accepted" if price is None else "filled")
-
-
-def test_a_bar_that_is_not_complete_fills_a_limit_at_its_open_only(
-    prices: Prices, place: Place, account: Account
-) -> None:
-    rows = [(100.0, 101.0, 99.0, 100.0)]
-    prices.series("ACME", rows, clock="live")
-    with clock.frozen(FIRST_DAY + timedelta(hours=24)):
-        place(order_type="limit", limit_price=Decimal(95))
-    prices.series("ACME", [*rows, (98, 99, 94, 97)], clock="live")
-    with clock.frozen(FIRST_DAY + timedelta(hours=30)):
-        assert services.orders_settle(wall=utcnow()) == 0
-    with clock.frozen(FIRST_DAY + timedelta(hours=48)):
-        assert services.orders_settle(wall=utcnow()) == 1
-
-
-# ---------------------------------------------------------------------------------------------------------- cancel
-
-
-@pytest.fixture
-def resting(prices: Prices, place: Place) -> Order:
-    prices.series("ACME", [(100, 101, 99, 100)])
-    return place(order_type="limit", limit_price=Decimal(50))
-
-
-def test_a_resting_order_is_cancelled_at_the_broker(resting: Order, actor: Actor) -> None:
-    order = services.order_cancel(actor=actor, order=resting, reason="changed my mind")
-    assert (order.status, order.detail) == ("cancelled", "changed my mind")
-    assert PaperOrder.objects.get().status == "cancelled"
-    with pytest.raises(OrderNotOpen):
-        services.order_cancel(actor=actor, order=resting)
-
-
-def test_a_filled_order_cannot_be_cancelled(acme: BarSeries, place: Place, actor: Actor) -> None:
-    with pytest.raises(OrderNotOpen):
-        services.order_cancel(actor=actor, order=place())
-
-
-def test_a_fill_that_came_before_the_cancel_stands(acme: BarSeries, place: Place, actor: Actor, line: Line) -> None:
-    faults, _ = line
-    faults.add("submit lost on the way back")
-    order = services.order_cancel(actor=actor, order=place())
-    assert order.status == "filled"
-
-
-def test_a_cancel_that_was_not_confirmed_is_tried_again(resting: Order, actor: Actor, line: Line) -> None:
-    faults, _ = line
-    faults.add("cancel lost on the way there")
-    order = services.order_cancel(actor=actor, order=resting)
-    assert order.status == "accepted"
-    assert order.cancel_requested_at is not None
-    faults.clear()
-    assert services.orders_settle(wall=utcnow()) == 1
-    assert Order.objects.get().status == "cancelled"
-
-
-def test_the_kill_switch_cancels_what_rests(resting: Order, operator_actor: Actor) -> None:
-    safety.kill(actor=operator_actor, reason="stop")
-    assert services.orders_settle(wall=utcnow()) == 1
-    order = Order.objects.get()
-    assert (order.status, order.code) == ("cancelled", "KILL_SWITCH_ACTIVE")
-
-
-def test_killing_one_strategy_leaves_the_orders_of_another(resting: Order, operator_actor: Actor) -> None:
-    safety.kill(actor=operator_actor, reason="stop", scope=str(uuid4()))
-    assert services.orders_settle(wall=utcnow()) == 0
-
-
-def test_an_order_never_goes_where_the_table_does_not_lead(acme: BarSeries, place: Place, actor: Actor) -> None:
-    order = place()
-    with pytest.raises(OrderTransitionRefused):
-        order_move(actor=actor, order=order, status=orders.OrderStatus.PENDING)
-
-
-def test_one_order_that_cannot_be_settled_does_not_hold_the_others_up(
-    prices: Prices, place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for symbol in ("ACME", "BETA"):
-        prices.series(symbol, [(100, 101, 99, 100)], clock="live")
-    with clock.frozen(datetime(2026, 1, 2, 6, tzinfo=UTC)):
-        place()
-        place(symbol="BETA", client_order_id="two")
-    for symbol in ("ACME", "BETA"):
-        prices.series(symbol, [(100, 101, 99, 100)] * 3, clock="live")
-    prices.series("ACME", [(100, 101, 99, 100)] * 3, clock="live")
-    BarSeries.objects.filter(instrument__symbol="ACME").update(version=99)
-    with clock.frozen(datetime(2026, 1, 3, 6, tzinfo=UTC)):
-        assert services.orders_settle(wall=utcnow()) == 1
-    assert Order.objects.get(client_order_id="two").status == "filled"
-    assert Order.objects.get(client_order_id="one").status == "accepted"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections
 
-from portfolio import facts, orders, services
+from portfolio import facts, intents, orders, services
 from portfolio.models import Account, AccountQuerySet, Fill, Order, PaperOrder
 from tests.portfolio.conftest import FIRST_DAY, Prices
 from tradingsite.common import clock
@@ -82,7 +82,7 @@ def meet_after_the_facts(monkeypatch: pytest.MonkeyPatch, wait_s: float) -> None
             meeting.wait(wait_s)
         return exposure
 
-    monkeypatch.setattr(orders, "exposure_of", slow)
+    monkeypatch.setattr(intents, "exposure_of", slow)
 
 
 def test_of_two_orders_that_together_exceed_the_cash_exactly_one_passes(
