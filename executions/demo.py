@@ -33,7 +33,9 @@ def demo_run(*, write: Write) -> str:
     except AppError as error:
         write(f"The demo run could not start: {error}")
         return "refused"
-    write(f"\nDemo run of “{strategy.workflow.name}” with “{strategy.name}” over the sample prices (real, 2000 to 2013):")
+    write(
+        f"\nDemo run of “{strategy.workflow.name}” with “{strategy.name}” over the sample prices (real, 2000 to 2013):"
+    )
     shown: set[int] = set()
     deadline = time.monotonic() + TIMEOUT_S
     while True:
@@ -70,7 +72,9 @@ def run_tell(execution: WorkflowExecution, write: Write) -> None:
     summary = account_summary(account_default(), utcnow())
     write(f"  account   equity {_money(summary['equity'])}, cash {_money(summary['cash'])}")
     for position in summary["positions"]:
-        write(f"            {decimal_string(position['quantity'])} {position['symbol']} at {_money(position['mark_price'])}")
+        write(
+            f"            {decimal_string(position['quantity'])} {position['symbol']} at {_money(position['mark_price'])}"
+        )
 
 
 def _order_line(order: dict[str, Any]) -> str:

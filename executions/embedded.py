@@ -44,7 +44,8 @@ class EmbeddedWorkers:
             ready_callback=self._ready,
         )
         self._worker_thread = threading.Thread(target=self._worker.start, name="celery worker", daemon=True)
-        self._beat = EmbeddedService(app, thread=True) if clock else None
+        # Named, since the embedded service would otherwise keep its schedule in a file of the working folder.
+        self._beat = EmbeddedService(app, thread=True, scheduler_cls=app.conf.beat_scheduler) if clock else None
         self._background = Background()
 
     def _ready(self, _consumer: Any) -> None:
@@ -82,5 +83,7 @@ class EmbeddedWorkers:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()

@@ -1,15 +1,16 @@
 """Claiming a run and writing to it: every write names the fence of its claim, a stale one is refused and counted."""
 
 import contextlib
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, Q
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Now
 
 from executions.choices import ExecutionStatus
 from executions.errors import LeaseLost
@@ -22,11 +23,13 @@ LEASE = timedelta(seconds=6)
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to carry a run, until somebody claims it anew."""
+    """The right to carry a run, until somebody claims it anew. Leases are timed by the database, whose clock is one."""
 
     execution_id: UUID
     fence: int
     worker: str
+    # On this process's own clock, from before the lease was written: it never seems longer here than it is there.
+    since: float = field(compare=False)
 
 
 @transaction.atomic
@@ -35,8 +38,8 @@ def claim(execution_id: UUID, worker: str) -> Claim | None:
 
     One conditional UPDATE decides, so that of any number of workers with the same message exactly one goes on.
     """
-    now = utcnow()
-    free = Q(status=ExecutionStatus.PENDING) | Q(status=ExecutionStatus.RUNNING, lease_until__lt=now)
+    now, since = utcnow(), time.monotonic()
+    free = Q(status=ExecutionStatus.PENDING) | Q(status=ExecutionStatus.RUNNING, lease_until__lt=Now())
     taken = WorkflowExecution.objects.filter(
         free, pk=execution_id, cancel_requested_at=None, attempts__lt=F("max_attempts")
     ).update(
@@ -44,7 +47,7 @@ def claim(execution_id: UUID, worker: str) -> Claim | None:
         fence=F("fence") + 1,
         attempts=F("attempts") + 1,
         lease_owner=worker[:100],
-        lease_until=now + LEASE,
+        lease_until=Now() + LEASE,
         started_at=Coalesce(F("started_at"), now),
         updated_at=now,
     )
@@ -52,12 +55,12 @@ def claim(execution_id: UUID, worker: str) -> Claim | None:
         return None
     execution = WorkflowExecution.objects.get(pk=execution_id)
     tell_status(execution)
-    return Claim(execution_id, execution.fence, worker)
+    return Claim(execution_id, execution.fence, worker, since)
 
 
 def renew(held: Claim) -> bool:
     """Prolong the lease; False when the claim is no longer ours."""
-    return bool(_ours(held).update(lease_until=utcnow() + LEASE))
+    return bool(_ours(held).update(lease_until=Now() + LEASE))
 
 
 @contextlib.contextmanager
@@ -80,6 +83,4 @@ def fenced(held: Claim, **fields: Any) -> Iterator[None]:
 
 
 def _ours(held: Claim) -> Any:
-    return WorkflowExecution.objects.filter(
-        pk=held.execution_id, fence=held.fence, status=ExecutionStatus.RUNNING
-    )
+    return WorkflowExecution.objects.filter(pk=held.execution_id, fence=held.fence, status=ExecutionStatus.RUNNING)

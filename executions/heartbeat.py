@@ -4,7 +4,11 @@ import os
 import socket
 from datetime import timedelta
 
+from celery import current_app
+from django.db.models import QuerySet
+
 from executions.leases import keeper
+from executions.ledger import QUEUE
 from executions.models import WorkerHeartbeat
 from tradingsite.common import lifecycle
 from tradingsite.common.clock import utcnow
@@ -20,24 +24,29 @@ def beat() -> None:
     if not lifecycle.worker_name:
         return
     now = utcnow()
-    host, pid = socket.gethostname()[:100], os.getpid()
-    name = f"{lifecycle.worker_name}:{pid}"[:100]
+    pid = os.getpid()
+    news = {"last_seen": now, "active": keeper.active(), "queues": sorted(current_app.amqp.queues.consume_from)}
     WorkerHeartbeat.objects.update_or_create(
-        name=name,
-        defaults={"seen_at": now, "active": keeper.active()},
-        create_defaults={"host": host, "pid": pid, "seen_at": now, "started_at": now, "active": keeper.active()},
+        name=f"{lifecycle.worker_name}:{pid}"[:100],
+        defaults=news,
+        create_defaults={"host": socket.gethostname()[:100], "pid": pid, "started_at": now, **news},
     )
-    WorkerHeartbeat.objects.filter(seen_at__lt=now - FORGOTTEN_AFTER).delete()
+    WorkerHeartbeat.objects.filter(last_seen__lt=now - FORGOTTEN_AFTER).delete()
 
 
-def alive_count() -> int:
-    """Return how many workers were heard of lately."""
-    return WorkerHeartbeat.objects.filter(seen_at__gte=utcnow() - SILENT_AFTER).count()
+def workers_alive() -> QuerySet[WorkerHeartbeat]:
+    """Return the workers that were heard of lately."""
+    return WorkerHeartbeat.objects.filter(last_seen__gte=utcnow() - SILENT_AFTER)
+
+
+def carriers_count() -> int:
+    """Return how many of the living workers take runs."""
+    return sum(QUEUE in queues for queues in workers_alive().values_list("queues", flat=True))
 
 
 def health() -> Health:
-    """Degraded without a worker: runs are accepted and wait."""
-    count = alive_count()
+    """Degraded without a worker that takes runs: they are accepted and wait."""
+    count = carriers_count()
     if count == 0:
-        return Health("degraded", "no worker is alive; runs wait until one starts")
+        return Health("degraded", "no worker takes runs; they wait until one starts")
     return Health("ok", f"{count} alive")

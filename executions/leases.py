@@ -4,7 +4,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from django.db import DatabaseError, close_old_connections
 
@@ -28,7 +28,9 @@ class Lease:
         self.lost = False
         self.cancelled = False
         self.deadline: float | None = None
-        self.renewed = time.monotonic()
+        self.renewed = held.since
+        # Writes down what the step has said since it was last heard; None between two steps.
+        self.tell: Callable[[], None] | None = None
 
     def check(self) -> None:
         """Return when the run may go on.
@@ -104,13 +106,20 @@ class LeaseKeeper:
             logger.error("run %s is given up: its step ignores its time limit", lease.claim.execution_id)
             lease.lost = True
             return
+        before = time.monotonic()
         if not renew(lease.claim):
             lease.lost = True
             return
-        lease.renewed = time.monotonic()
+        lease.renewed = before
         lease.cancelled = WorkflowExecution.objects.filter(
             pk=lease.claim.execution_id, cancel_requested_at__isnull=False
         ).exists()
+        tell = lease.tell
+        if tell is not None:
+            try:
+                tell()
+            except LeaseLost:
+                lease.lost = True
 
 
 keeper = LeaseKeeper()

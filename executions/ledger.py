@@ -7,6 +7,7 @@ from typing import Any, Self
 from django.db.models import F
 
 from executions.choices import ExecutionStatus, StepStatus
+from executions.errors import RunCancelled
 from executions.fence import Claim, fenced
 from executions.machine import StepState, progress_percent, results_of
 from executions.models import StepExecution, WorkflowExecution
@@ -16,6 +17,11 @@ from tradingsite.common.contracts.steps import StepResult
 from tradingsite.common.outbox import enqueue_task
 
 TASK, QUEUE = "executions.run", "runs"
+
+
+def storable(text: str) -> str:
+    """Return `text` as PostgreSQL takes it: without NUL and without halves of characters."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 @dataclass
@@ -46,11 +52,13 @@ class RunLedger:
 
     def step_complete(self, step: StepExecution, result: StepResult, *, logs: list[dict[str, Any]]) -> None:
         """Write the output; from here on the step never runs again."""
-        self._step_end(step, StepStatus.COMPLETED, output=dict(result.output), summary=result.summary, logs=logs)
+        self._step_end(
+            step, StepStatus.COMPLETED, output=dict(result.output), summary=storable(result.summary), logs=logs
+        )
 
     def step_fail(self, step: StepExecution, code: str, message: str, *, logs: list[dict[str, Any]]) -> None:
         """Write that the step failed for good."""
-        self._step_end(step, StepStatus.FAILED, error_code=code[:60], error_message=message, logs=logs)
+        self._step_end(step, StepStatus.FAILED, error_code=code[:60], error_message=storable(message), logs=logs)
 
     def _step_end(self, step: StepExecution, status: str, **fields: Any) -> None:
         step.status, step.completed_at = status, utcnow()
@@ -99,7 +107,11 @@ class RunLedger:
             tell_status(run)
 
     def hand_over(self) -> None:
-        """Give the run back: its interrupted step waits again, another worker is called at once."""
+        """Give the run back: its interrupted step waits again, another worker is called at once.
+
+        Raises:
+            RunCancelled: somebody asked to cancel it a moment ago; nobody would take it up again.
+        """
         run = self.execution
         run.status = ExecutionStatus.PENDING
         with fenced(
@@ -110,10 +122,13 @@ class RunLedger:
             lease_until=None,
             queued_at=utcnow(),
         ):
+            if WorkflowExecution.objects.filter(pk=run.pk, cancel_requested_at__isnull=False).exists():
+                raise RunCancelled
             for step in self.steps:
                 if step.status == StepStatus.RUNNING:
                     step.status, step.started_at = StepStatus.PENDING, None
                     step.save()
+                    tell_step(step)
             tell_status(run)
             enqueue_task(TASK, args=[str(run.pk)], queue=QUEUE, task_id=run.task_id, priority=run.priority)
 

@@ -147,14 +147,15 @@ class WorkerHeartbeat(models.Model):
     name = models.CharField(max_length=100, primary_key=True)
     host = models.CharField(max_length=100)
     pid = models.PositiveIntegerField()
+    queues = models.JSONField(default=list)
     started_at = models.DateTimeField(default=utcnow)
-    seen_at = models.DateTimeField(default=utcnow)
+    last_seen = models.DateTimeField(default=utcnow)
     active = models.PositiveIntegerField(default=0)
 
     class Meta:
         db_table = "worker_heartbeats"
         verbose_name = "worker"
-        indexes: ClassVar = [models.Index(fields=["seen_at"], name="worker_seen_at")]
+        indexes: ClassVar = [models.Index(fields=["last_seen"], name="worker_last_seen")]
 
     def __str__(self) -> str:
         return self.name

@@ -1,17 +1,20 @@
 """Carrying one run: claim it, do its steps in order, write each result down before the next begins."""
 
+import json
 import logging
 import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError
+from django.db import InterfaceError, OperationalError
 
 from executions.choices import ExecutionStatus, StepStatus
 from executions.errors import (
     STEP_CRASHED,
+    STEP_OUTPUT_INVALID,
     STEP_TIMED_OUT,
+    STEP_TYPE_MISSING,
     HandOver,
     LeaseLost,
     RunCancelled,
@@ -32,7 +35,7 @@ from workflows.definitions import config_typed
 
 logger = logging.getLogger(__name__)
 
-BACKOFF_MAX_S = 30.0
+FIRST_PAUSE_S, BACKOFF_MAX_S = 0.5, 30.0
 
 
 class StepFailure(Exception):
@@ -64,9 +67,10 @@ def run_execution(execution_id: UUID, worker: str) -> bool:
 
 def _carry_until_told(ledger: RunLedger, lease: Lease) -> None:
     try:
-        _carry(ledger, lease)
-    except HandOver:
-        ledger.hand_over()
+        try:
+            _carry(ledger, lease)
+        except HandOver:
+            ledger.hand_over()
     except RunCancelled:
         ledger.finish(ExecutionStatus.CANCELLED)
 
@@ -94,16 +98,23 @@ def _carry_step(ledger: RunLedger, step: StepExecution, lease: Lease) -> None:
         tries += 1
         ledger.step_start(step)
         reporter = Reporter(ledger, step)
+        lease.tell = reporter.flush_if_due
         try:
             result = _attempt(ledger, step, lease, reporter)
         except StepFailure as failure:
             reporter.log(f"attempt {step.attempts} failed: {failure}")
+            step.logs = reporter.close()
             if failure.retryable and tries <= step.retries:
-                reporter.flush()
-                lease.pause(min(2.0 ** (tries - 1), BACKOFF_MAX_S))
+                lease.pause(min(FIRST_PAUSE_S * 2.0 ** (tries - 1), BACKOFF_MAX_S))
                 continue
-            ledger.step_fail(step, failure.code, failure.message, logs=reporter.lines)
+            ledger.step_fail(step, failure.code, failure.message, logs=step.logs)
             return
+        except (HandOver, RunCancelled):
+            step.logs = reporter.close()
+            raise
+        finally:
+            lease.tell = None
+            reporter.close()
         ledger.step_complete(step, result, logs=reporter.lines)
         return
 
@@ -113,14 +124,14 @@ def _attempt(ledger: RunLedger, step: StepExecution, lease: Lease, reporter: Rep
         step_type = step_types.get(step.type)()
         config = config_typed(step.type, step.config)
     except UnknownName:
-        raise StepFailure("STEP_TYPE_UNKNOWN", f"no step type {step.type!r} is installed", retryable=False) from None
+        raise StepFailure(STEP_TYPE_MISSING, f"no step type {step.type!r} is installed", retryable=False) from None
     except AppError as error:
         raise StepFailure(error.code, error.detail, retryable=False) from error
     context = _context(ledger, step, config, lease, reporter)
     lease.deadline = time.monotonic() + step.timeout_s if step.timeout_s else None
     try:
-        return step_type.run(context)
-    except (LeaseLost, HandOver, RunCancelled):
+        return _checked(step_type.run(context))
+    except (LeaseLost, HandOver, RunCancelled, StepFailure):
         raise
     except StepTimedOut:
         raise StepFailure(STEP_TIMED_OUT, f"not finished within {step.timeout_s:g} s", retryable=True) from None
@@ -128,14 +139,40 @@ def _attempt(ledger: RunLedger, step: StepExecution, lease: Lease, reporter: Rep
         raise StepFailure(error.code, error.detail, retryable=True) from error
     except AppError as error:
         raise StepFailure(error.code, error.detail, retryable=False) from error
-    except DatabaseError:
+    except (OperationalError, InterfaceError):
         # Nothing can be written down now; the run is taken up again when its lease has expired.
         raise
-    except Exception as error:  # noqa: BLE001  # the border to code that others wrote: its faults end the step, not the worker
+    except Exception as error:  # the border to code that others wrote: its faults end the step, not the worker
         logger.exception("step %s of run %s crashed", step.name, ledger.execution.pk)
         raise StepFailure(STEP_CRASHED, f"{type(error).__name__}: {error}", retryable=False) from error
     finally:
         lease.deadline = None
+
+
+def _checked(result: StepResult) -> StepResult:
+    """Return the result with its output as the database will give it back.
+
+    Raises:
+        StepFailure: for what is no JSON, or JSON that PostgreSQL does not hold: NaN, NUL, halves of characters.
+    """
+    try:
+        text = json.dumps(dict(result.output), allow_nan=False, ensure_ascii=False)
+        text.encode()
+        output = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"its output is not JSON: {error}"
+        raise StepFailure(STEP_OUTPUT_INVALID, message, retryable=False) from error
+    if _has_nul(output):
+        raise StepFailure(STEP_OUTPUT_INVALID, "its output holds a NUL character", retryable=False)
+    return StepResult(output, str(result.summary))
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any("\x00" in key or _has_nul(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return any(_has_nul(inner) for inner in value)
+    return isinstance(value, str) and "\x00" in value
 
 
 def _context(

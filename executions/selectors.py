@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F, QuerySet
-from django.db.models.functions import Coalesce, Now
 
 from executions.choices import TERMINAL, ExecutionStatus
 from executions.errors import ExecutionNotFound
-from executions.models import WorkflowExecution
+from executions.models import StepExecution, WorkflowExecution
 from tradingsite.common.clock import rfc3339
 
 RECENT = 5
@@ -19,10 +19,19 @@ POLL_S = 0.2
 
 def executions_visible() -> QuerySet[WorkflowExecution]:
     """Return all runs with the names that a list shows; every role may read them."""
-    return WorkflowExecution.objects.select_related("workflow", "workflow_version", "strategy", "created_by").annotate(
-        # A running run's duration grows until now.
-        elapsed=ExpressionWrapper(Coalesce("completed_at", Now()) - F("started_at"), output_field=DurationField())
+    return WorkflowExecution.objects.select_related("workflow", "workflow_version", "strategy", "created_by").defer(
+        # Each of these holds a whole definition; the names are all that is wanted of them.
+        "workflow__steps",
+        "workflow__default_params",
+        "workflow_version__steps",
+        "workflow_version__default_params",
+        "strategy__param",
     )
+
+
+def executions_listed() -> QuerySet[WorkflowExecution]:
+    """Return all runs as a list shows them: without what each one decided, ordered and was given."""
+    return executions_visible().defer("results", "params", "input_data", "symbols", "error_message")
 
 
 def execution_get(execution_id: UUID) -> WorkflowExecution:
@@ -37,7 +46,9 @@ def execution_get(execution_id: UUID) -> WorkflowExecution:
     return execution
 
 
-def execution_wait(execution_id: UUID, *, seconds: float, sleep: Callable[[float], None] = time.sleep) -> WorkflowExecution:
+def execution_wait(
+    execution_id: UUID, *, seconds: float, sleep: Callable[[float], None] = time.sleep
+) -> WorkflowExecution:
     """Return the run when it has ended, or as it is when `seconds` are over.
 
     Raises:
@@ -45,10 +56,22 @@ def execution_wait(execution_id: UUID, *, seconds: float, sleep: Callable[[float
     """
     until = time.monotonic() + seconds
     execution = execution_get(execution_id)
-    while execution.status not in TERMINAL and (left := until - time.monotonic()) > 0:
+    if execution.status in TERMINAL or seconds <= 0:
+        return execution
+    status = WorkflowExecution.objects.filter(pk=execution_id).values_list("status", flat=True)
+    while (left := until - time.monotonic()) > 0:
+        if not connection.in_atomic_block:
+            # Many may wait at once, and connections are few: none is held while nothing is asked.
+            connection.close()
         sleep(min(POLL_S, left))
-        execution = execution_get(execution_id)
-    return execution
+        if status.get() in TERMINAL:
+            break
+    return execution_get(execution_id)
+
+
+def execution_steps(execution_id: UUID) -> QuerySet[StepExecution]:
+    """Return the steps of a run in their order."""
+    return StepExecution.objects.filter(execution_id=execution_id).order_by("index")
 
 
 def workflow_statistics(workflow_id: UUID) -> Mapping[str, Any]:
@@ -70,6 +93,7 @@ def workflow_statistics(workflow_id: UUID) -> Mapping[str, Any]:
                 "strategy_name": run.strategy.name,
                 "status": run.status,
                 "created_at": rfc3339(run.created_at),
+                "started_at": rfc3339(run.started_at) if run.started_at else None,
                 "duration": run.duration,
             }
             for run in recent

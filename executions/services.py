@@ -12,11 +12,11 @@ from executions.errors import ExecutionFinished, ExecutionNotRetryable, Strategy
 from executions.ledger import QUEUE, TASK
 from executions.models import StepExecution, WorkflowExecution
 from executions.news import tell_status
-from market.selectors import instrument_get
+from market.selectors import instruments_by_symbol
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
-from tradingsite.common.errors import FieldError, NotFound, ValidationFailed
+from tradingsite.common.errors import FieldError, ValidationFailed
 from tradingsite.common.outbox import enqueue_task
 from workflows.models import Strategy, Workflow
 from workflows.selectors import executable
@@ -98,21 +98,19 @@ def _symbols_check(symbols: Sequence[str]) -> None:
     if not symbols:
         detail = "Name at least one symbol here or in the strategy."
         raise ValidationFailed(errors=[FieldError("symbols", "required", detail)])
-    errors = []
-    for index, symbol in enumerate(symbols):
-        try:
-            instrument_get(symbol)
-        except NotFound as error:
-            errors.append(FieldError(f"symbols/{index}", "unknown_symbol", error.detail))
+    known = instruments_by_symbol(symbols)
+    errors = [
+        FieldError(f"symbols/{index}", "unknown_symbol", f"{symbol!r} is not known; import bars for it first.")
+        for index, symbol in enumerate(symbols)
+        if symbol not in known
+    ]
     if errors:
         raise ValidationFailed(errors=errors)
 
 
 def _call(execution: WorkflowExecution) -> None:
     """Have a worker called for a waiting run, and tell the sockets."""
-    enqueue_task(
-        TASK, args=[str(execution.pk)], queue=QUEUE, task_id=execution.task_id, priority=execution.priority
-    )
+    enqueue_task(TASK, args=[str(execution.pk)], queue=QUEUE, task_id=execution.task_id, priority=execution.priority)
     tell_status(execution)
 
 
@@ -143,9 +141,7 @@ def execution_cancel(*, actor: Actor, execution: WorkflowExecution, reason: str 
         run.save(update_fields=["cancel_requested_at"])
     else:
         raise ExecutionFinished(f"It is {run.status}; there is nothing left to cancel.")
-    audit.record(
-        actor=actor, action="execution.cancel", target=run, after={"status": run.status}, reason=reason
-    )
+    audit.record(actor=actor, action="execution.cancel", target=run, after={"status": run.status}, reason=reason)
     return run
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from executions.choices import ExecutionStatus, StepStatus
 from executions.errors import ATTEMPTS_EXHAUSTED
@@ -35,8 +36,7 @@ def requeue_pending() -> int:
 
 
 def _expired() -> int:
-    now = utcnow()
-    rows = WorkflowExecution.objects.filter(status=ExecutionStatus.RUNNING, lease_until__lt=now)
+    rows = WorkflowExecution.objects.filter(status=ExecutionStatus.RUNNING, lease_until__lt=Now())
     done = 0
     for run in rows.order_by("lease_until")[:BATCH]:
         with transaction.atomic():
@@ -59,7 +59,7 @@ def _take_back(run: WorkflowExecution) -> bool:
     else:
         run.status, run.queued_at = ExecutionStatus.PENDING, now
     taken = WorkflowExecution.objects.filter(
-        pk=run.pk, fence=run.fence, status=ExecutionStatus.RUNNING, lease_until__lt=now
+        pk=run.pk, fence=run.fence, status=ExecutionStatus.RUNNING, lease_until__lt=Now()
     ).update(
         status=run.status,
         fence=F("fence") + 1,
@@ -75,9 +75,9 @@ def _take_back(run: WorkflowExecution) -> bool:
     tell_status(run)
     under_way = StepExecution.objects.filter(execution=run, status=StepStatus.RUNNING)
     if cancelled:
-        StepExecution.objects.filter(
-            execution=run, status__in=[StepStatus.PENDING, StepStatus.RUNNING]
-        ).update(status=StepStatus.CANCELLED)
+        StepExecution.objects.filter(execution=run, status__in=[StepStatus.PENDING, StepStatus.RUNNING]).update(
+            status=StepStatus.CANCELLED
+        )
     elif exhausted:
         under_way.update(
             status=StepStatus.FAILED, completed_at=now, error_code=ATTEMPTS_EXHAUSTED, error_message=run.error_message
@@ -104,9 +104,12 @@ def _requeue(which: Q) -> int:
         with transaction.atomic():
             if OutboxMessage.objects.filter(task_id=run.task_id, published_at=None).exists():
                 continue
-            now = utcnow()
-            done += WorkflowExecution.objects.filter(
+            taken = WorkflowExecution.objects.filter(
                 pk=run.pk, status=ExecutionStatus.PENDING, queued_at=run.queued_at
-            ).update(queued_at=now)
+            ).update(queued_at=utcnow())
+            if not taken:
+                # A worker or another watchdog was quicker.
+                continue
+            done += 1
             enqueue_task(TASK, args=[str(run.pk)], queue=QUEUE, task_id=run.task_id, priority=run.priority)
     return done

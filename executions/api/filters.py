@@ -1,5 +1,7 @@
 """Query parameters of the list of runs."""
 
+from typing import ClassVar
+
 import django_filters
 
 from executions.choices import ExecutionStatus
@@ -16,4 +18,4 @@ class ExecutionFilterSet(CreatedFilterSet):
 
     class Meta:
         model = WorkflowExecution
-        fields: list[str] = []
+        fields: ClassVar[list[str]] = []

@@ -106,7 +106,7 @@ class ExecutionViewSet(ResourceViewSet):
     lookup_value_regex = "[^/]+"
 
     def get_queryset(self) -> QuerySet[WorkflowExecution]:
-        return selectors.executions_visible()
+        return selectors.executions_listed()
 
     def known_query_params(self) -> frozenset[str]:
         extra = {"retrieve": {"wait"}, "events": {"after"}}.get(self.action or "", set())

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from executions import selectors
-from executions.choices import TERMINAL, ExecutionStatus, may_follow
+from executions.choices import TERMINAL, ExecutionStatus, Trigger, may_follow
 from executions.models import StepExecution, WorkflowExecution
 from executions.news import stream_of
 from portfolio import selectors as portfolio
@@ -73,7 +73,7 @@ def _facts(execution: WorkflowExecution, final: bool, wall: datetime) -> dict[st
 
 def _started_by(execution: WorkflowExecution) -> str:
     if execution.created_by is None:
-        return execution.triggered_by
+        return "the desk" if execution.triggered_by == Trigger.USER else execution.triggered_by
     return f"{execution.created_by.get_username()} ({execution.triggered_by})"
 
 

@@ -2,7 +2,14 @@
 
 import pytest
 
-from executions.choices import EXECUTION_TRANSITIONS, STEP_TRANSITIONS, TERMINAL, ExecutionStatus, StepStatus, may_follow
+from executions.choices import (
+    EXECUTION_TRANSITIONS,
+    STEP_TRANSITIONS,
+    TERMINAL,
+    ExecutionStatus,
+    StepStatus,
+    may_follow,
+)
 from executions.machine import Finish, StepState, next_action, progress_percent, results_of
 
 
@@ -35,7 +42,9 @@ def test_a_failed_step_that_may_be_passed_over_is_passed_over() -> None:
     action = next_action(states("failed", "pending", on_error="continue"), cancel_requested=False)
     assert not isinstance(action, Finish)
     assert action.index == 1
-    assert next_action(states("completed", "failed", on_error="continue"), cancel_requested=False) == Finish("completed")
+    assert next_action(states("completed", "failed", on_error="continue"), cancel_requested=False) == Finish(
+        "completed"
+    )
 
 
 def test_a_wish_to_cancel_ends_a_run_that_has_steps_left() -> None:

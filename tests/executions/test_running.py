@@ -166,7 +166,9 @@ def test_a_run_taken_up_again_skips_what_is_complete(trials: Trials) -> None:
 
 
 def test_a_definition_edited_while_a_run_is_under_way_changes_nothing_for_it(trials: Trials) -> None:
-    workflow = trials.workflow({"name": "one", "config": {"number": "$n"}}, {"name": "two", "config": {"number": "$n"}}, n=1)
+    workflow = trials.workflow(
+        {"name": "one", "config": {"number": "$n"}}, {"name": "two", "config": {"number": "$n"}}, n=1
+    )
     run = execution_create(actor=trials.actor, workflow=workflow, strategy=trials.strategy(workflow))
 
     def edit(context: StepContext) -> StepResult:

@@ -72,5 +72,7 @@ class Command(BaseCommand):
 
     def _welcome(self, url: str, report: SetupReport) -> None:
         password = report.password or "as shown at the first start; ADMIN_PASSWORD sets a new one"
-        self.stdout.write(f"\nThe desk is ready:  {url}\n  user      admin\n  password  {password}\n  Ctrl-C stops it.\n")
+        self.stdout.write(
+            f"\nThe desk is ready:  {url}\n  user      admin\n  password  {password}\n  Ctrl-C stops it.\n"
+        )
         self.stdout.flush()
