@@ -8,7 +8,7 @@
 
   const FIRST_RETRY_MS = 500;
   const LAST_RETRY_MS = 15000;
-  const POLL_CONNECTED_MS = 30000;
+  const POLL_CONNECTED_MS = 10000;
   const POLL_ALONE_MS = 5000;
   const REFRESH_GAP_MS = 400;
   const UNAUTHENTICATED = 4401;
