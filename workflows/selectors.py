@@ -13,7 +13,7 @@ from workflows.choices import WorkflowType
 from workflows.definitions import AGENTS, ResolvedStep, blame, params_errors, resolve, steps_errors
 from workflows.errors import AgentTeamUnavailable, StrategyNotFound, WorkflowNotFound, WorkflowVersionNotFound
 from workflows.models import Strategy, Workflow, WorkflowVersion
-from workflows.template_rules import order_errors, template_errors
+from workflows.template_rules import condition_errors, order_errors, template_errors
 
 # Keys of a strategy's `param` that are not parameters: the inline definition, and the team's own settings.
 RESERVED_PARAMS = frozenset({"steps", "autogen_config"})
@@ -165,6 +165,7 @@ def strategy_resolution(
     found = [*resolution.errors, *order_errors(resolution.steps, steps_pointer)]
     if not resolution.errors:
         found.extend(template_errors(type_, resolution.steps, steps_pointer))
+        found.extend(condition_errors(resolution.steps, steps_pointer))
     if found:
         raise ValidationFailed(errors=blame(found, resolution.references, origin))
     return resolution.steps, params

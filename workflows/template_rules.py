@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from market.indicators import indicator_get
+from market.steps import default_name
 from tradingsite.common.contracts.steps import step_types
 from tradingsite.common.errors import FieldError, ValidationFailed
 from workflows.choices import WorkflowType
@@ -28,6 +30,31 @@ def order_errors(steps: Sequence[ResolvedStep], pointer: str = "steps") -> Itera
             detail = f"A step of type {step.type} needs a step of type {words} before it."
             yield FieldError(f"{pointer}/{step.index}/type", "out_of_order", detail)
         done.add(step.type)
+
+
+def _figure_names(steps: Sequence[ResolvedStep]) -> set[str]:
+    """Return what the indicator steps among `steps` will call their figures."""
+    names = {"close"}
+    for step in steps:
+        if step.type == "indicator":
+            slug, params = step.config["indicator"], step.config["params"]
+            name = step.config.get("name") or default_name(slug, params)
+            outputs = indicator_get(slug).outputs
+            names |= {name, *(f"{name}_{output}" for output in outputs if len(outputs) > 1)}
+    return names
+
+
+def condition_errors(steps: Sequence[ResolvedStep], pointer: str = "steps") -> Iterator[FieldError]:
+    """Say which rules name a figure that no step before them computes. The configs must be valid."""
+    for step in steps:
+        if step.type != "condition":
+            continue
+        names = _figure_names(steps[: step.index])
+        for number, rule in enumerate(step.config["rules"]):
+            for side in ("left", "right"):
+                if isinstance(rule[side], str) and rule[side] not in names:
+                    detail = f"No step before computes {rule[side]!r}. Computed: {', '.join(sorted(names))}."
+                    yield FieldError(f"{pointer}/{step.index}/config/rules/{number}/{side}", "unknown_figure", detail)
 
 
 def _indicator_template(steps: Sequence[ResolvedStep], count: int, slug: str, pointer: str) -> Iterator[FieldError]:
@@ -83,6 +110,7 @@ def definition_check(
     errors.extend(order_errors(resolution.steps, pointer))
     if not resolution.errors:
         errors.extend(template_errors(type_, resolution.steps, pointer))
+        errors.extend(condition_errors(resolution.steps, pointer))
     if errors:
         raise ValidationFailed(errors=errors)
     return resolution.steps

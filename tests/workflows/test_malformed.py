@@ -139,6 +139,28 @@ def test_every_error_is_told_at_once(api: Api, body: dict[str, Any]) -> None:
     ]
 
 
+@pytest.mark.parametrize(("side", "name"), [("left", "sma_20"), ("right", "strength_signal")])
+def test_a_condition_on_a_figure_that_nobody_computes_is_refused(api: Api, side: str, name: str) -> None:
+    body = copy.deepcopy(template("custom"))
+    body["steps"][3]["config"]["rules"][0][side] = name
+    answer = api("trader").post("/api/v1/workflows", body, format="json")
+    assert answer.status_code == 400
+    assert [error["pointer"] for error in answer.json()["errors"]] == [f"steps/3/config/rules/0/{side}"]
+    assert Workflow.objects.count() == 0
+
+
+def test_a_condition_may_name_every_output_of_the_indicators_before_it(api: Api) -> None:
+    body = copy.deepcopy(template("custom"))
+    body["steps"].insert(2, {"name": "lines", "type": "indicator", "config": {"indicator": "macd"}})
+    body["steps"][4]["config"]["rules"] = [
+        {"left": "macd_12_26_9_macd", "op": "crosses_above", "right": "macd_12_26_9_signal"},
+        {"left": "macd_12_26_9", "op": ">", "right": 0},
+        {"left": "close", "op": ">", "right": "strength"},
+    ]
+    answer = api("trader").post("/api/v1/workflows", body, format="json")
+    assert answer.status_code == 201, answer.json()
+
+
 AGENT_CASES: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     ("no agents", _without("steps/3/config/agents"), "steps/3/config/agents"),
     ("empty agents", _at("steps/3/config/agents", []), "steps/3/config/agents"),
