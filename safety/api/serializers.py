@@ -100,7 +100,9 @@ class LimitsShown(Limits):
 
 
 class Status(Limits):
-    trading_state = serializers.ChoiceField(choices=TradingState.values)
+    trading_state = serializers.CharField(  # type: ignore[assignment]  # one word more than can be set
+        help_text=f"One of {', '.join(TradingState.values)}; the last while the kill switch is set."
+    )
     trades_today = serializers.IntegerField()
     trading_day = serializers.DateField()
     kill_switch = KillSwitchState()

@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 from safety import killswitch, selectors, services
 from safety.models import AuditLog, GateDecision
 from tests.safety.cases import EXPOSURE, INTENT, STRATEGY, D
+from tests.safety.conftest import refusing_writes
 from tradingsite.common.actor import Actor
 
 pytestmark = pytest.mark.django_db
@@ -54,6 +55,18 @@ def test_a_kill_without_a_body_stops_everything(api: Api) -> None:
     assert body["sources"] == ["database", "file"]
     assert killswitch.is_active()
     assert api("viewer").get("/api/safety").json()["trading_state"] == "halted"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_kill_is_answered_while_the_database_refuses_writes(api: Api) -> None:
+    client = api("operator")
+    with refusing_writes():
+        answer = client.post("/api/safety/kill", {"reason": "disk full"}, format="json")
+        assert answer.status_code == 200
+        body = answer.json()
+        assert (body["active"], body["degraded"], body["sources"]) == (True, True, ["file"])
+        assert client.get("/api/safety").json()["kill_switch"]["reason"] == "disk full"
+    assert client.post("/api/safety/resume", {"reason": "disk is free"}, format="json").json()["active"] is False
 
 
 def test_a_kill_may_name_a_strategy_and_a_reason(api: Api) -> None:
