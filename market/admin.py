@@ -138,7 +138,7 @@ class ImportForm(forms.Form):
             "tz",
             "date_format",
         )
-        given = {name: self.cleaned_data[name] or None for name in names}
+        given: dict[str, Any] = {name: self.cleaned_data[name] or None for name in names}
         return ImportOptions(
             **given,
             symbols=self.symbol_list(),
@@ -164,15 +164,15 @@ class BarImportAdmin(LedgerAdmin):
     change_list_template = "market/admin/imports.html"
 
     @admin.display(description="rows")
-    def rows(self, record: BarImport) -> int | None:
+    def rows(self, record: BarImport) -> Any:
         return record.report.get("rows")
 
     @admin.display(description="bars added")
-    def added(self, record: BarImport) -> int | None:
+    def added(self, record: BarImport) -> Any:
         return record.report.get("added")
 
     @admin.display(description="faults")
-    def faults(self, record: BarImport) -> int | None:
+    def faults(self, record: BarImport) -> Any:
         return record.report.get("problems_total")
 
     def get_urls(self) -> list[URLPattern]:

@@ -5,6 +5,7 @@ input, the indicator is NaN there and warms up anew behind it: nothing is carrie
 """
 
 import enum
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,16 @@ class Price(enum.StrEnum):
     HL2 = "hl2"
     HLC3 = "hlc3"
     OHLC4 = "ohlc4"
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 @dataclass(frozen=True)
@@ -64,12 +75,12 @@ class Param:
                 return value, None
             return None, FieldError(pointer, "invalid_choice", f"Must be one of {', '.join(self.choices)}.")
         # Whole floats pass for integers: JSON and optimisers make no difference between 14 and 14.0.
-        number = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
-        if not number or (self.kind == "int" and value != int(value)):  # type: ignore[call-overload]
+        number = _finite(value)
+        if number is None or (self.kind == "int" and not number.is_integer()):
             return None, FieldError(
                 pointer, "invalid", f"Must be {'a whole' if self.kind == 'int' else 'a finite'} number."
             )
-        parsed = int(value) if self.kind == "int" else float(value)  # type: ignore[call-overload]
+        parsed = int(number) if self.kind == "int" else number
         if (self.minimum is not None and parsed < self.minimum) or (self.maximum is not None and parsed > self.maximum):
             return None, FieldError(pointer, "out_of_range", f"Must be from {self.minimum:g} to {self.maximum:g}.")
         return parsed, None
@@ -221,7 +232,8 @@ def _bbands(arrays: list[FloatArray], p: Values) -> tuple[FloatArray, ...]:
 
 
 def _stoch(arrays: list[FloatArray], p: Values) -> tuple[FloatArray, ...]:
-    k, d = talib.STOCH(*arrays, fastk_period=p["k"], slowk_period=p["smooth"], slowd_period=p["d"])
+    high, low, close = arrays
+    k, d = talib.STOCH(high, low, close, fastk_period=p["k"], slowk_period=p["smooth"], slowd_period=p["d"])
     return k, d
 
 

@@ -23,7 +23,7 @@ MOST_BARS = 100_000
 
 class MarketDataConfig(StepConfig):
     timeframe = serializers.ChoiceField(Timeframe.choices, default=Timeframe.D1.value, help_text="Length of a bar.")
-    source = serializers.RegexField(
+    source = serializers.RegexField(  # type: ignore[assignment]  # a field of that name
         r"^[a-z][a-z0-9_-]{0,39}\Z",
         required=False,
         allow_null=True,

@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -92,7 +92,7 @@ def read_table(file: IO[bytes], *, mapping: Mapping[str, str], limits: Limits, p
     elif head[:2] == b"PK":
         problems.add(None, "", "unsupported_format", "This is a ZIP archive: send CSV, gzipped CSV or Parquet.")
     else:
-        raw: IO[bytes] = gzip.GzipFile(fileobj=file) if head[:2] == b"\x1f\x8b" else file
+        raw = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if head[:2] == b"\x1f\x8b" else file
         return _read_csv(raw, mapping, limits, problems)
     return Table()
 

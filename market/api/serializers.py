@@ -99,7 +99,7 @@ class BarSerializer(serializers.Serializer[Any]):
 class BarsSerializer(serializers.Serializer[Any]):
     symbol = serializers.CharField()
     series_id = serializers.UUIDField(allow_null=True)
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # a field of that name
     timeframe = serializers.CharField()
     adjustment = serializers.CharField()
     version = serializers.IntegerField()
@@ -112,7 +112,7 @@ class BarsSerializer(serializers.Serializer[Any]):
 class BarsQuerySerializer(StrictSerializer):
     symbol = SymbolField()
     timeframe = serializers.ChoiceField(Timeframe.choices, default=Timeframe.D1.value)
-    source = serializers.RegexField(r"^[a-z][a-z0-9_-]{0,39}\Z", required=False)
+    source = serializers.RegexField(r"^[a-z][a-z0-9_-]{0,39}\Z", required=False)  # type: ignore[assignment]  # a field of that name
     adjustment = serializers.ChoiceField(Adjustment.choices, required=False)
     start = UtcDateTimeField(required=False)
     end = UtcDateTimeField(required=False)
@@ -132,12 +132,12 @@ def bars_json(bars: Bars) -> list[dict[str, Any]]:
 
 
 class BarImportSerializer(StrictModelSerializer):
-    source = serializers.CharField(source="source_slug", read_only=True)
+    source = serializers.CharField(source="source_slug", read_only=True)  # type: ignore[assignment]  # a field of that name
     created_at = UtcDateTimeField(read_only=True)
 
     class Meta:
         model = BarImport
-        fields = (
+        fields: tuple[str, ...] = (
             "id",
             "source",
             "filename",
@@ -155,7 +155,7 @@ class BarImportDetailSerializer(BarImportSerializer):
     report = serializers.JSONField(read_only=True)
 
     class Meta(BarImportSerializer.Meta):
-        fields = (*BarImportSerializer.Meta.fields, "report")  # type: ignore[assignment]
+        fields = (*BarImportSerializer.Meta.fields, "report")
         read_only_fields = fields
 
 
@@ -185,7 +185,7 @@ class FileImportSerializer(StrictSerializer):
     """A file with its options, as `multipart/form-data`."""
 
     file = serializers.FileField(allow_empty_file=True, help_text="CSV, gzipped CSV or Parquet.")
-    source = serializers.CharField(default="import", max_length=40)
+    source = serializers.CharField(default="import", max_length=40)  # type: ignore[assignment]  # a field of that name
     clock = serializers.ChoiceField(SourceClock.choices, required=False)
     timeframe = serializers.ChoiceField(Timeframe.choices, default=Timeframe.D1.value)
     adjustment = serializers.ChoiceField(Adjustment.choices, required=False)
@@ -207,7 +207,7 @@ class FileImportSerializer(StrictSerializer):
 class SourceImportSerializer(StrictSerializer):
     """A source that is asked by name."""
 
-    source = serializers.CharField(max_length=40)
+    source = serializers.CharField(max_length=40)  # type: ignore[assignment]  # a field of that name
     symbols = serializers.ListField(child=serializers.CharField(max_length=60), required=False, max_length=MOST_SYMBOLS)
     timeframe = serializers.ChoiceField(Timeframe.choices, default=Timeframe.D1.value)
     replace = serializers.BooleanField(default=False, help_text="Take the source's figures where they differ.")

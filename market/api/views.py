@@ -133,8 +133,9 @@ class BarsView(ApiView):
     )
     def get(self, request: Request, **_: Any) -> Response:
         asked = validated(BarsQuerySerializer, request.query_params.dict())
-        which = {name: asked.get(name) for name in ("symbol", "source", "timeframe", "adjustment")}
-        bars = selectors.bars_load(**which, **{name: asked.get(name) for name in ("start", "end", "limit", "version")})
+        which: dict[str, Any] = {name: asked.get(name) for name in ("symbol", "source", "timeframe", "adjustment")}
+        part: dict[str, Any] = {name: asked.get(name) for name in ("start", "end", "limit", "version")}
+        bars = selectors.bars_load(**which, **part)
         series = selectors.series_get(**which)
         return Response(
             {
@@ -160,7 +161,7 @@ class BarImportViewSet(ResourceViewSet):
     serializer_class = BarImportSerializer
     pagination_class = KeysetPagination
     filterset_class = BarImportFilterSet
-    parser_classes: ClassVar = [MultiPartParser, StrictJSONParser]
+    parser_classes = (MultiPartParser, StrictJSONParser)
     lookup_value_regex = r"[0-9a-fA-F-]{32,36}"
 
     @extend_schema(responses=BarImportSerializer(many=True))
@@ -197,7 +198,7 @@ class BarImportViewSet(ResourceViewSet):
         serializer = FileImportSerializer(data=request.data)
         if not serializer.is_valid():
             raise ValidationFailed(errors=field_errors(serializer.errors))
-        upload = cast(UploadedFile, serializer.validated_data["file"])
+        upload = cast("UploadedFile[bytes]", serializer.validated_data["file"])
         return services.bars_import_file(
             actor=self.actor,
             file=upload.file,  # type: ignore[arg-type]  # the stubs leave it open; it is a binary file

@@ -1,10 +1,12 @@
+from decimal import Decimal
+
 import django.core.validators
 import django.db.models.deletion
+from django.db import migrations, models
+
 import tradingsite.common.clock
 import tradingsite.common.decimals
 import tradingsite.common.ids
-from decimal import Decimal
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):

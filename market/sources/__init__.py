@@ -8,7 +8,8 @@ from tradingsite.common.contracts.registry import Registry
 
 __all__ = ["Fetched", "PricePoint", "Source", "SymbolFacts", "sources"]
 
-sources: Registry[Source] = Registry("data source")
+# The protocol's slug is the class's own; the registry only reads it.
+sources: Registry[Source] = Registry("data source")  # type: ignore[type-var]
 sources.register(SampleSource())
 sources.register(DemoSource())
 sources.register(YahooSource())

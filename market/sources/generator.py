@@ -79,7 +79,8 @@ def _normals(words: NDArray[np.uint64]) -> FloatArray:
     """Return standard normal deviates as the sum of twelve uniforms (Irwin-Hall), in whole numbers up to the last step."""
     parts = words.astype("<u8", copy=False).view("<u2").reshape(*words.shape[:-1], -1, 4 * _DRAWS)
     total = parts.sum(axis=-1, dtype=np.int64)
-    return (total - 6 * 65_535) / 65_536.0
+    deviates: FloatArray = (total - 6 * 65_535) / 65_536.0
+    return deviates
 
 
 def _unit(word: int) -> float:
@@ -97,7 +98,8 @@ def _shape() -> FloatArray:
     """Share of a session's variance in each of its minutes: more at the open and before the close."""
     position = np.linspace(-1.0, 1.0, _MINUTES)
     weight = 0.6 + 1.2 * position**2
-    return weight / weight.sum()
+    share: FloatArray = weight / weight.sum()
+    return share
 
 
 _VARIANCE = _shape()
@@ -125,7 +127,8 @@ def _minutes(path_part: "Path", words: NDArray[np.uint64], symbol_key: int) -> t
 
 
 def _cut(first: TimeArray, last: TimeArray) -> NDArray[np.int64]:
-    return np.minimum((last - first) // _MINUTE_NS, _MINUTES)
+    lengths: NDArray[np.int64] = np.minimum((last - first) // _MINUTE_NS, _MINUTES)
+    return lengths
 
 
 _paths: OrderedDict[str, Path] = OrderedDict()
@@ -179,6 +182,7 @@ def _make_path(symbol: str, last_day: int) -> Path:
         level = log_open[index] + drift[index] * lengths[index] / _MINUTES + session_noise[index]
     partial = Path(days, first, last, log_open, drift, sigma, regime, ())
     opened, high, low, closed, volume = _minutes(partial, words, symbol_key)
+    daily: tuple[FloatArray, ...]
     if count:
         daily = (
             opened[:, 0],
