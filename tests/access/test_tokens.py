@@ -105,11 +105,11 @@ def test_a_session_reads_without_and_writes_only_with_the_csrf_token(trader: Abs
     client = Client(enforce_csrf_checks=True)
     client.force_login(trader)
     assert client.get("/api/auth/me").json()["name"] == "trader"
-    refused = client.post("/api/auth/ws-ticket")
+    refused = client.post("/api/auth/ws-ticket", content_type="application/json")
     assert (refused.status_code, refused.json()["code"]) == (403, "PERMISSION_DENIED")
     client.get("/login/")
     client.cookies["csrftoken"] = "a" * 32
-    allowed = client.post("/api/auth/ws-ticket", headers={"X-CSRFToken": "a" * 32})
+    allowed = client.post("/api/auth/ws-ticket", content_type="application/json", headers={"X-CSRFToken": "a" * 32})
     assert allowed.status_code == 201
 
 

@@ -1,7 +1,7 @@
 """Health for probes, documentation for people."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -17,11 +17,11 @@ from tradingsite.common.models import OutboxMessage
 
 
 @pytest.fixture
-def own_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+def own_checks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The registry without what the apps added: their workers are not running here."""
     checks: dict[str, Any] = {}
     monkeypatch.setattr(health, "_checks", checks)
-    yield checks
+    return checks
 
 
 def test_liveness_asks_nothing_of_the_database(client: Client) -> None:

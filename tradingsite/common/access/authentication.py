@@ -8,7 +8,6 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
-from rest_framework_simplejwt.exceptions import InvalidToken
 
 from tradingsite.common.access.models import ApiKey
 from tradingsite.common.access.services import PREFIX_LENGTH, digest
@@ -65,7 +64,7 @@ class JwtAuthentication(JWTAuthentication):
     def authenticate(self, request: Request) -> Any:
         try:
             return super().authenticate(request)
-        except InvalidToken:
+        except AuthenticationFailed:
             raise AuthenticationFailed("The token is not valid or has expired; take a new one.") from None
 
 

@@ -28,6 +28,7 @@ from tradingsite.common.errors import (
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+CHALLENGE = 'Bearer realm="api"'
 
 
 class MethodNotAllowed(AppError):
@@ -72,7 +73,7 @@ def as_app_error(error: Exception) -> AppError | None:
         case exceptions.ParseError():
             return ValidationFailed(str(error.detail), errors=[FieldError("", "parse_error", str(error.detail))])
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
-            return Unauthenticated(str(error.detail), headers={"WWW-Authenticate": 'Bearer realm="api"'})
+            return Unauthenticated(str(error.detail), headers={"WWW-Authenticate": CHALLENGE})
         case exceptions.PermissionDenied() | DjangoPermissionDenied():
             return PermissionDenied(str(error))
         case exceptions.NotFound() | Http404():
@@ -109,6 +110,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     headers = dict(known.headers)
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
+    if known.status == Unauthenticated.status:
+        # Also where no authenticator stands in front, as at the route that gives tokens.
+        headers.setdefault("WWW-Authenticate", CHALLENGE)
     return Response(problem(known, request.path), status=known.status, headers=headers, content_type=MEDIA_TYPE)
 
 
