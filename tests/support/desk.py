@@ -46,6 +46,14 @@ class Program:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
+    def alive(self) -> bool:
+        """Say whether any process of the group is left."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
     def interrupt(self) -> None:
         """Do what Ctrl-C does."""
         os.killpg(self.pid, signal.SIGINT)
