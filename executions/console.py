@@ -3,13 +3,17 @@
 from datetime import timedelta
 from typing import Any
 
+from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 
 from executions.choices import ExecutionStatus
 from executions.models import WorkflowExecution
 from portfolio import selectors as portfolio
+from portfolio.models import Order
 from safety import selectors as safety
+from safety.models import AlertEvent, KillSwitch
 from tradingsite.common.clock import utcnow
 from tradingsite.common.models import OutboxMessage
 
@@ -28,18 +32,20 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     open_orders = portfolio.orders_visible().open().count()
     context["desk_cards"] = [
         _card(request, "Trading", "Stopped" if switch["active"] else status["trading_state"].capitalize(),
-              switch["reason"] or "The gate lets orders within the limits pass.", "safety.killswitch", bad=switch["active"]),
-        _card(request, "Runs in 24 hours", runs.count(), f"{failed} failed", "executions.workflowexecution", bad=bool(failed)),
-        _card(request, "Orders today", status["trades_today"], f"{open_orders} open", "portfolio.order"),
-        _card(request, "Alerts not seen", waiting, "Mark them once somebody has looked.", "safety.alertevent", bad=bool(waiting)),
-        _card(request, "Waiting to be sent", unsent, "Work for the queue; empty at rest.", "common.outboxmessage"),
+              switch["reason"] or "The gate lets orders within the limits pass.", KillSwitch, bad=switch["active"]),
+        _card(request, "Runs in 24 hours", runs.count(), f"{failed} failed", WorkflowExecution, bad=bool(failed)),
+        _card(request, "Orders today", status["trades_today"], f"{open_orders} open", Order),
+        _card(request, "Alerts not seen", waiting, "Mark them once somebody has looked.", AlertEvent, bad=bool(waiting)),
+        _card(request, "Waiting to be sent", unsent, "Work for the queue; empty at rest.", OutboxMessage),
     ]  # fmt: skip
     return context
 
 
-def _card(request: HttpRequest, title: str, figure: Any, line: str, label: str, *, bad: bool = False) -> dict[str, Any]:
-    """Return one card; it leads to its table where this person may see that."""
-    app, model = label.split(".")
-    seen = request.user.has_perm(f"{app}.view_{model}")  # type: ignore[union-attr]  # only staff come here
-    link = reverse(f"admin:{app}_{model}_changelist") if seen else ""
+def _card(
+    request: HttpRequest, title: str, figure: Any, line: str, model: type[Model], *, bad: bool = False
+) -> dict[str, Any]:
+    """Return one card; it leads to its table where that is in the admin and this person may see it."""
+    app, name = model._meta.app_label, model._meta.model_name
+    seen = admin.site.is_registered(model) and request.user.has_perm(f"{app}.view_{name}")
+    link = reverse(f"admin:{app}_{name}_changelist") if seen else ""
     return {"title": title, "figure": figure, "line": line, "link": link, "bad": bad}

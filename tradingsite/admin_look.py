@@ -60,11 +60,9 @@ DEFAULT_ICON = "table_rows"
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the navigation: every model that this person may see, in the order of `GROUPS`."""
+    """Return the navigation: every model that this person may see, in the order of the site."""
     from django.contrib import admin
 
-    apps = {app["app_label"]: app for app in admin.site.get_app_list(request)}
-    order = [*GROUPS, *sorted(set(apps) - set(GROUPS))]
     groups: list[dict[str, Any]] = [
         {
             "items": [
@@ -74,10 +72,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             ]
         }
     ]
-    for label in order:
-        if label not in apps:
-            continue
-        app = apps[label]
+    for app in admin.site.get_app_list(request):
         items = [
             {
                 "title": model["name"],
@@ -89,9 +84,9 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ]
         groups.append(
             {
-                "title": GROUPS.get(label, app["name"]),
+                "title": app["name"],
                 "separator": True,
-                "collapsible": label == "common",
+                "collapsible": app["app_label"] == "common",
                 "items": items,
             }
         )

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.sites import UnfoldAdminSite
 
+from tradingsite.admin_look import GROUPS
 from tradingsite.common.roles import Role, role_of
 
 # The admin's own scripts evaluate the expressions in its attributes and its frame carries a style of colours. Both are
@@ -27,6 +28,15 @@ class DeskAdminSite(UnfoldAdminSite):
     """For operators and admins, and for staff as Django knows it; all sign in on the one page of the desk."""
 
     site_title = "Trading desk"
+    index_title = "Console"
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Return the tables in the order and under the words of the sidebar."""
+        order = list(GROUPS)
+        apps = super().get_app_list(request, app_label)
+        for app in apps:
+            app["name"] = GROUPS.get(app["app_label"], app["name"])
+        return sorted(apps, key=lambda app: order.index(app["app_label"]) if app["app_label"] in order else len(order))
 
     def has_permission(self, request: HttpRequest) -> bool:
         role = role_of(request.user)
