@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
 _folder = Path(tempfile.mkdtemp(prefix=f"desk-tests-{_worker}-"))
@@ -26,7 +27,7 @@ from tradingsite.settings import *  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-_default = DATABASES["default"]
+_default: dict[str, Any] = DATABASES["default"]
 if _default["ENGINE"].endswith("sqlite3"):
     # A file, not memory: threads of the race tests share it as the site's threads do.
     _default["TEST"] = {"NAME": str(_folder / "test.sqlite3")}
