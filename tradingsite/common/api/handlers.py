@@ -85,7 +85,7 @@ def as_app_error(error: Exception) -> AppError | None:
         case exceptions.UnsupportedMediaType():
             return UnsupportedMediaType(str(error.detail))
         case exceptions.Throttled():
-            return TooManyRequests(headers={"Retry-After": str(int(error.wait or 1))})
+            return TooManyRequests(headers={"Retry-After": str(int(getattr(error, "wait", None) or 1))})
         case RequestDataTooBig():
             return PayloadTooLarge(f"At most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes.")
         case TooManyFilesSent() | SuspiciousOperation():

@@ -68,7 +68,7 @@ class KeysetPagination(BasePagination):
 
     query_params: ClassVar[tuple[str, ...]] = ("cursor", "page_size", "count")
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         size = _number(request, "page_size", PAGE_SIZE, PAGE_SIZE_MAX)
         self.count = queryset.count() if _flag(request, "count") else None
         field, descending = _order_of(queryset)
@@ -120,7 +120,7 @@ def _order_of(queryset: QuerySet[Any]) -> tuple[str, bool]:
     """Return the leading field of the queryset's order, and whether it descends."""
     first = next(iter(queryset.query.order_by or queryset.model._meta.ordering or ()), "-pk")
     if isinstance(first, OrderBy):
-        name, descending = str(first.expression.name), first.descending
+        name, descending = str(getattr(first.expression, "name", "pk")), first.descending
     else:
         name, descending = str(first).removeprefix("-"), str(first).startswith("-")
     return ("pk" if name == "id" else name), descending

@@ -16,4 +16,5 @@ class Router(SimpleRouter):
 
 def route(path: str, view: type[Any], name: str) -> URLPattern:
     """Return the pattern of a single view at `path`, a regular expression without anchors."""
-    return re_path(rf"^{path}/?$", view.as_view(), name=name)
+    pattern: URLPattern = re_path(rf"^{path}/?$", view.as_view(), name=name)
+    return pattern

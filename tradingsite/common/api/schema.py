@@ -5,7 +5,7 @@ Loaded through the settings' `DEFAULT_SCHEMA_CLASS`; the extensions below regist
 
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
@@ -63,7 +63,7 @@ def only_stable_routes(endpoints: list[Endpoint]) -> list[Endpoint]:
     ]
 
 
-class DeskAutoSchema(AutoSchema):  # type: ignore[misc]
+class DeskAutoSchema(AutoSchema):
     """Adds to each operation what the bases do for each request."""
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
@@ -71,7 +71,9 @@ class DeskAutoSchema(AutoSchema):  # type: ignore[misc]
         if operation is None:
             return None
         self.registry.register_on_missing(
-            ResolvedComponent(name="Problem", type=ResolvedComponent.SCHEMA, schema=_PROBLEM, object="Problem")
+            ResolvedComponent(  # type: ignore[no-untyped-call]
+                name="Problem", type=ResolvedComponent.SCHEMA, schema=_PROBLEM, object="Problem"
+            )
         )
         for status in self._problem_statuses():
             operation["responses"].setdefault(
@@ -143,7 +145,7 @@ class DeskAutoSchema(AutoSchema):  # type: ignore[misc]
         return statuses
 
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "tradingsite.common.access.authentication.ApiKeyAuthentication"
     name = "apiKey"
 
@@ -151,7 +153,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]
         return {"type": "apiKey", "in": "header", "name": "Authorization", "description": "`Api-Key <key>`"}
 
 
-class JwtScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]
+class JwtScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "tradingsite.common.access.authentication.JwtAuthentication"
     name = "jwt"
 
@@ -159,7 +161,7 @@ class JwtScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
-class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "tradingsite.common.access.authentication.BrowserSessionAuthentication"
     name = "session"
 
@@ -167,9 +169,9 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]
         return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
 
 
-class DecimalStringSchema(OpenApiSerializerFieldExtension):  # type: ignore[misc]
+class DecimalStringSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
     target_class = "tradingsite.common.api.serializers.DecimalStringField"
-    match_subclasses: ClassVar[bool] = True
+    match_subclasses = True
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
         return {"type": "string", "format": "decimal", "example": "12.5"}

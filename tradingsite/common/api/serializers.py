@@ -15,14 +15,14 @@ from tradingsite.common.errors import FieldError, ValidationFailed
 SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,19}")
 
 
-class _Strict:
+class _Strict(serializers.Serializer[Any]):
     """Refuses unknown fields by name."""
 
     default_error_messages: ClassVar = {"invalid": "Must be a JSON object, not {datatype}."}
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
-            known = {name for name, field in self.fields.items() if not field.read_only}  # type: ignore[attr-defined]
+            known = {name for name, field in self.fields.items() if not field.read_only}
             unknown = sorted(str(name) for name in data if name not in known)
             if unknown:
                 raise serializers.ValidationError(
@@ -31,10 +31,10 @@ class _Strict:
                         for name in unknown
                     }
                 )
-        return super().to_internal_value(data)  # type: ignore[misc]
+        return super().to_internal_value(data)
 
 
-class StrictSerializer(_Strict, serializers.Serializer[Any]):
+class StrictSerializer(_Strict):
     """A serializer for which an unknown field is an error."""
 
 
@@ -80,8 +80,8 @@ class UtcDateTimeField(serializers.DateTimeField):
         except OverflowError:
             raise serializers.ValidationError("Must be a time that a calendar knows.", code="invalid") from None
 
-    def to_representation(self, value: Any) -> str | None:
-        return rfc3339(value) if isinstance(value, datetime) else value
+    def to_representation(self, value: Any) -> str:
+        return rfc3339(value) if isinstance(value, datetime) else str(value)
 
 
 class SymbolField(serializers.CharField):

@@ -1,6 +1,6 @@
 """The bases of all API views: roles by action, actor, strict query parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from rest_framework.request import Request
@@ -16,16 +16,15 @@ from tradingsite.common.roles import Role
 _ALWAYS = frozenset({"format"})
 
 
-class _Desk:
+class _Desk(APIView):
     """What both kinds of view share."""
 
     roles: ClassVar[Mapping[str, Role]] = {}
     # Parameters beyond those of the filters, the pages and the ordering.
     query_params: ClassVar[frozenset[str]] = frozenset()
-    permission_classes: ClassVar = [HasRole]
+    permission_classes: Sequence[Any] = (HasRole,)
     # What a route takes stands in the schema; DRF's own answer to OPTIONS would build serializers that views don't have.
     metadata_class = None
-    request: Request
 
     @property
     def actor(self) -> Actor:
@@ -37,7 +36,7 @@ class _Desk:
         return self.query_params
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)  # type: ignore[misc]
+        super().initial(request, *args, **kwargs)
         known = self.known_query_params() | _ALWAYS
         errors = [
             FieldError(name, "unknown_parameter", "This query parameter is not known here.")
@@ -51,7 +50,7 @@ class _Desk:
             raise ValidationFailed(errors=errors)
 
 
-class ApiView(_Desk, APIView):
+class ApiView(_Desk):
     """One resource with methods; `roles` is keyed by the lower-case method."""
 
 
@@ -63,7 +62,7 @@ class ResourceViewSet(_Desk, GenericViewSet[Any]):
     search_fields: ClassVar[tuple[str, ...]] = ()
     # What `?ordering=` is when nobody says; empty keeps the queryset's own.
     default_ordering: ClassVar[str] = ""
-    filter_backends: ClassVar = [DeskFilterBackend, DeskOrderBackend]
+    filter_backends = (DeskFilterBackend, DeskOrderBackend)
 
     def known_query_params(self) -> frozenset[str]:
         known = set(self.query_params)

@@ -7,7 +7,6 @@ from django.contrib.auth.models import update_last_login
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework_simplejwt.exceptions import TokenError
@@ -28,8 +27,8 @@ from tradingsite.common.roles import Role, role_of
 class TokenView(ApiView):
     """Username and password for a pair of tokens."""
 
-    authentication_classes: ClassVar = []
-    permission_classes: ClassVar = [AllowAny]
+    authentication_classes = ()
+    permission_classes = ()
 
     @extend_schema(request=shapes.TokenRequest, responses=shapes.TokenPair, auth=[])
     def post(self, request: Request) -> Response:
@@ -37,7 +36,7 @@ class TokenView(ApiView):
         user = authenticate(request._request, username=body["username"], password=body["password"])
         if user is None:
             raise Unauthenticated("The username or the password is wrong.")
-        update_last_login(None, user)
+        update_last_login(type(user), user)
         refresh = RefreshToken.for_user(user)
         return Response({"access": str(refresh.access_token), "refresh": str(refresh)})
 
@@ -45,8 +44,8 @@ class TokenView(ApiView):
 class TokenRefreshView(ApiView):
     """A refresh token for a new access token."""
 
-    authentication_classes: ClassVar = []
-    permission_classes: ClassVar = [AllowAny]
+    authentication_classes = ()
+    permission_classes = ()
 
     @extend_schema(request=shapes.RefreshRequest, responses=shapes.AccessToken, auth=[])
     def post(self, request: Request) -> Response:
@@ -55,7 +54,7 @@ class TokenRefreshView(ApiView):
             refresh = RefreshToken(body["refresh"])
         except TokenError:
             raise Unauthenticated("The refresh token is not valid or has expired; log in again.") from None
-        user = get_user_model().objects.filter(pk=refresh.payload.get(api_settings.USER_ID_CLAIM)).first()
+        user = get_user_model().objects.filter(pk=refresh.payload.get(api_settings.USER_ID_CLAIM, 0)).first()
         if user is None or not user.is_active:
             raise Unauthenticated("This user may not log in any more.")
         return Response({"access": str(refresh.access_token)})
