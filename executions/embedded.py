@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from celery import Celery, current_app
-from celery.beat import EmbeddedService
+from celery.beat import Service
 from django.conf import settings
+from django.db import DatabaseError
 
 from executions.watchdog import requeue_pending
 from tradingsite.common import lifecycle
@@ -21,6 +22,37 @@ logger = logging.getLogger(__name__)
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
+
+
+class Clock:
+    """Beat in a thread that outlives a fault of the database: a clock that has died must not look like one that ticks."""
+
+    PAUSE_S = 1.0
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._ended = threading.Event()
+        self._service: Service | None = None
+        self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        if self._service is not None:
+            self._service.stop()
+        self._thread.join(STOP_TIMEOUT_S)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                # The scheduler is named, since an embedded service would otherwise keep a file in the working folder.
+                self._service = Service(self._app, max_interval=1, scheduler_cls=self._app.conf.beat_scheduler)
+                self._service.start(embedded_process=True)
+            except (DatabaseError, OSError) as error:
+                logger.warning("the clock cannot work for now: %s", error)
+            self._ended.wait(self.PAUSE_S)
 
 
 class EmbeddedWorkers:
@@ -44,8 +76,7 @@ class EmbeddedWorkers:
             ready_callback=self._ready,
         )
         self._worker_thread = threading.Thread(target=self._worker.start, name="celery worker", daemon=True)
-        # Named, since the embedded service would otherwise keep its schedule in a file of the working folder.
-        self._beat = EmbeddedService(app, thread=True, scheduler_cls=app.conf.beat_scheduler) if clock else None
+        self._clock = Clock(app) if clock else None
         self._background = Background()
 
     def _ready(self, _consumer: Any) -> None:
@@ -64,15 +95,15 @@ class EmbeddedWorkers:
         if settings.EMBEDDED:
             # What an earlier process had queued in its memory is gone; the rows are not.
             requeue_pending()
-        if self._beat is not None:
-            self._beat.start()
+        if self._clock is not None:
+            self._clock.start()
         self._background.start()
 
     def stop(self) -> None:
         """Let running steps hand over at their next boundary, then end every thread."""
         lifecycle.stopping.set()
-        if self._beat is not None:
-            self._beat.stop()
+        if self._clock is not None:
+            self._clock.stop()
         self._background.stop()
         self._worker.stop()
         self._worker_thread.join(STOP_TIMEOUT_S)

@@ -202,7 +202,9 @@ CELERY_BROKER_URL = BROKER_URL or "memory://localhost/"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_CREATE_MISSING_QUEUES = True
-CELERY_TASK_QUEUES = {name: {"exchange": name, "routing_key": name} for name in ("control", "runs", "agents", "optimize")}
+CELERY_TASK_QUEUES = {
+    name: {"exchange": name, "routing_key": name} for name in ("control", "runs", "agents", "optimize")
+}
 CELERY_TASK_TRACK_STARTED = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_POOL = "threads"

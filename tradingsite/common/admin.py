@@ -62,7 +62,16 @@ class SocketTicketAdmin(LedgerAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(LedgerAdmin):
-    list_display: ClassVar = ["name", "prefix", "role", "created_by", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    list_display: ClassVar = [
+        "name",
+        "prefix",
+        "role",
+        "created_by",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    ]
     search_fields: ClassVar = ["name", "prefix"]
     actions: ClassVar = ["revoke"]
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from executions.demo import demo_run
 from executions.embedded import EmbeddedWorkers
 from executions.setup import SetupReport, desk_setup
 
@@ -40,6 +42,7 @@ class Command(BaseCommand):
         parser.add_argument("--no-demo", action="store_true", help="Skip the demo run of the first start.")
 
     def handle(self, *, host: str, port: int, no_demo: bool, **options: Any) -> None:
+        listener = self._listen(host, port)
         if not settings.EMBEDDED:
             self.stdout.write("REDIS_URL or BROKER_URL is set: this process also serves the broker's queues.")
         report = desk_setup(write=self.stdout.write)
@@ -59,16 +62,23 @@ class Command(BaseCommand):
         workers.start()
         try:
             if report.first_start and not no_demo:
-                from executions.demo import demo_run
-
                 demo_run(write=self.stdout.write)
             if not server.should_exit:
-                server.run()
+                server.run(sockets=[listener])
         finally:
             workers.stop()
-        if not server.started and not server.should_exit:
-            raise CommandError(f"Could not listen on {host}:{port}. Choose another address with HOST and PORT.")
+            listener.close()
         self.stdout.write("Stopped.")
+
+    def _listen(self, host: str, port: int) -> socket.socket:
+        """Take the address before anything else is done: a second desk on it must not touch the first one's data."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            return socket.create_server((host, port), family=family)
+        except OSError as error:
+            raise CommandError(
+                f"Cannot listen on {host}:{port} ({error.strerror}). Choose another address with HOST and PORT."
+            ) from None
 
     def _welcome(self, url: str, report: SetupReport) -> None:
         password = report.password or "as shown at the first start; ADMIN_PASSWORD sets a new one"
