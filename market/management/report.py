@@ -12,6 +12,11 @@ from market.models import BarImport
 from tradingsite.common.errors import AppError
 
 
+def console_on(out: Any) -> Console:
+    """Return a console on a command's output; wide where there is no terminal, so that no figure is cut."""
+    return Console(file=out, soft_wrap=True, width=None if out.isatty() else 140)
+
+
 def show(console: Console, done: BarImport) -> None:
     """Print what an import did."""
     report: dict[str, Any] = done.report

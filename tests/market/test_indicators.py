@@ -151,6 +151,8 @@ def test_a_one_price_indicator_reads_the_price_that_it_is_told() -> None:
         ("sma", {"period": True}, "params/period"),
         ("sma", {"period": "14"}, "params/period"),
         ("sma", {"period": float("nan")}, "params/period"),
+        ("sma", {"period": 10**400}, "params/period"),
+        ("sma", {"period": 10**39}, "params/period"),
         ("sma", {"length": 14}, "params/length"),
         ("sma", {"on": "bid"}, "params/on"),
         ("macd", {"fast": 26, "slow": 12}, "params/fast"),

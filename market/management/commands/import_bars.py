@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from rich.console import Console
 
 from market import services
 from market.choices import Adjustment, OnConflict, SourceClock, Timeframe
-from market.management.report import faults_as_command_errors, show
+from market.management.report import console_on, faults_as_command_errors, show
 from market.options import ImportOptions
 from market.sources import sources
 from tradingsite.common.actor import Actor
@@ -44,7 +43,7 @@ class Command(BaseCommand):
         parser.add_argument("--on-conflict", choices=OnConflict.values, default=OnConflict.ERROR.value)
 
     def handle(self, *args: Any, **given: Any) -> None:
-        console = Console(file=self.stdout, soft_wrap=True)  # type: ignore[arg-type]  # it writes and flushes
+        console = console_on(self.stdout)
         actor = Actor.system("import_bars")
         symbols = tuple(given["symbols"])
         with faults_as_command_errors(), console.status("Reading and checking"):

@@ -4,10 +4,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from rich.console import Console
 
 from market import services
-from market.management.report import faults_as_command_errors, show
+from market.management.report import console_on, faults_as_command_errors, show
 from market.sources.sample import NAMES
 from tradingsite.common.actor import Actor
 
@@ -23,4 +22,4 @@ class Command(BaseCommand):
             done = services.bars_import_source(
                 actor=Actor.system("load_sample"), source="sample", symbols=tuple(given["symbols"])
             )
-        show(Console(file=self.stdout, soft_wrap=True), done)  # type: ignore[arg-type]  # it writes and flushes
+        show(console_on(self.stdout), done)
