@@ -11,6 +11,7 @@ from django.urls import reverse
 from executions.choices import ExecutionStatus
 from executions.models import WorkflowExecution
 from portfolio import selectors as portfolio
+from portfolio.choices import OPEN
 from portfolio.models import Order
 from safety import selectors as safety
 from safety.models import AlertEvent, KillSwitch
@@ -29,12 +30,12 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     waiting = safety.alert_history().filter(acknowledged_at=None).count()
     unsent = OutboxMessage.objects.filter(published_at=None).count()
     switch = status["kill_switch"]
-    open_orders = portfolio.orders_visible().open().count()
+    open_orders = portfolio.orders_visible().filter(status__in=OPEN).count()
     context["desk_cards"] = [
         _card(request, "Trading", "Stopped" if switch["active"] else status["trading_state"].capitalize(),
               switch["reason"] or "The gate lets orders within the limits pass.", KillSwitch, bad=switch["active"]),
-        _card(request, "Runs in 24 hours", runs.count(), f"{failed} failed", WorkflowExecution, bad=bool(failed)),
-        _card(request, "Orders today", status["trades_today"], f"{open_orders} open", Order),
+        _card(request, "Failed runs, 24 hours", failed, f"Of {runs.count()} runs.", WorkflowExecution, bad=bool(failed)),
+        _card(request, "Orders today", status["trades_today"], f"{open_orders} still open.", Order),
         _card(request, "Alerts not seen", waiting, "Mark them once somebody has looked.", AlertEvent, bad=bool(waiting)),
         _card(request, "Waiting to be sent", unsent, "Work for the queue; empty at rest.", OutboxMessage),
     ]  # fmt: skip

@@ -26,6 +26,8 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
     form = PeriodicTaskForm
+    # Its own template carries an inline script, which the policy refuses.
+    change_form_template = None
 
 
 @admin.register(IntervalSchedule, SolarSchedule)

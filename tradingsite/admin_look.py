@@ -108,7 +108,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
-    "ENVIRONMENT": "tradingsite.admin_site.environment",
+    "ENVIRONMENT": environment,
     "DASHBOARD_CALLBACK": "executions.console.dashboard",
     "BORDER_RADIUS": "8px",
     "STYLES": [lambda request: static("css/console.css")],

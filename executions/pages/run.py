@@ -118,4 +118,4 @@ def _decisions(execution: WorkflowExecution, steps: Sequence[StepExecution]) -> 
 
 def _orders(execution_id: UUID) -> Sequence[Order]:
     rows = portfolio.orders_visible().filter(execution_id=execution_id)
-    return rows.prefetch_related("fills").order_by("created_at", "id")
+    return list(rows.prefetch_related("fills").order_by("created_at", "id"))

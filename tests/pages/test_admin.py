@@ -64,7 +64,7 @@ def test_every_table_of_the_desk_is_in_the_admin_and_in_the_sidebar(browser: Bro
 
 def test_the_console_shows_how_the_desk_does(browser: Browser, busy_desk: Account) -> None:
     html = browser("admin").get(reverse("admin:index")).content.decode()
-    for text in ("Runs in 24 hours", "Orders today", "Alerts not seen", "Waiting to be sent"):
+    for text in ("Failed runs, 24 hours", "Orders today", "Alerts not seen", "Waiting to be sent", "Embedded"):
         assert text in html
     safety.kill(actor=Actor.system("test"), reason="console sees it")
     assert "console sees it" in browser("admin").get(reverse("admin:index")).content.decode()
