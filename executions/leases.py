@@ -90,7 +90,7 @@ class LeaseKeeper:
                 leases = list(self._leases.values())
                 if not leases:
                     self._thread = None
-                    break
+                    return
             try:
                 close_old_connections()
                 for lease in leases:
@@ -98,7 +98,9 @@ class LeaseKeeper:
             except (DatabaseError, OSError) as error:
                 # Not renewed is soon lost: `check` goes by the time of the last renewal.
                 logger.warning("leases cannot be renewed for now: %s", error)
-        close_old_connections()
+            finally:
+                # None is held while asleep: connections are few, and a process has one such thread more.
+                close_old_connections()
 
     def _keep(self, lease: Lease) -> None:
         deadline = lease.deadline

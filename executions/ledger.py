@@ -6,10 +6,10 @@ from typing import Any, Self
 
 from django.db.models import F
 
-from executions.choices import ExecutionStatus, StepStatus
+from executions.choices import ExecutionStatus, OnError, StepStatus
 from executions.errors import RunCancelled
 from executions.fence import Claim, fenced
-from executions.machine import StepState, progress_percent, results_of
+from executions.machine import StepState, StepTrace, progress_percent, results_of
 from executions.models import StepExecution, WorkflowExecution
 from executions.news import tell_status, tell_step
 from tradingsite.common.clock import utcnow
@@ -39,6 +39,10 @@ class RunLedger:
 
     def states(self) -> list[StepState]:
         return [StepState(step.index, step.status, step.on_error) for step in self.steps]
+
+    def cancel_asked(self) -> bool:
+        """Say whether somebody wants the run to end."""
+        return WorkflowExecution.objects.filter(pk=self.claim.execution_id, cancel_requested_at__isnull=False).exists()
 
     def step_start(self, step: StepExecution) -> None:
         """Write that an attempt begins, before anything of it happens."""
@@ -71,7 +75,8 @@ class RunLedger:
 
     def finish(self, status: str) -> None:
         """End the run."""
-        failed = next((step for step in self.steps if step.status == StepStatus.FAILED), None)
+        # Not one that was passed over: the run went on after that.
+        failed = next((s for s in self.steps if s.status == StepStatus.FAILED and s.on_error != OnError.CONTINUE), None)
         if status == ExecutionStatus.FAILED and failed is not None:
             self._end(status, failed.error_code, f"step {failed.name}: {failed.error_message}")
         else:
@@ -84,7 +89,15 @@ class RunLedger:
     def _end(self, status: str, code: str, message: str) -> None:
         run = self.execution
         results = results_of(
-            [(s.name, s.summary, s.output or {}) for s in self.steps if s.status == StepStatus.COMPLETED]
+            [
+                StepTrace(
+                    name=step.name,
+                    output=step.output or {} if step.status == StepStatus.COMPLETED else {},
+                    logs=step.logs,
+                    summary=step.summary or step.error_message,
+                )
+                for step in self.steps
+            ]
         )
         run.status, run.error_code, run.error_message = status, code[:60], message
         run.results, run.completed_at = results, utcnow()

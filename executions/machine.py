@@ -67,20 +67,38 @@ def progress_percent(steps: Sequence[StepState], *, within: float = 0.0) -> floa
     return round(100.0 * (done + part) / len(steps), 2)
 
 
-def results_of(steps: Sequence[tuple[str, str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Put a run's results together from (name, summary, output) of its completed steps, in order.
+@dataclass(frozen=True)
+class StepTrace:
+    """What one step leaves behind: its output if it completed, its lines, and its last word."""
 
-    The newest `decisions` stand; `orders` of all steps add up.
+    name: str
+    output: Mapping[str, Any]
+    logs: Sequence[Mapping[str, Any]] = ()
+    summary: str = ""
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The step's lines with its name, the summary last."""
+        lines = [{"step": self.name, "at": line.get("at"), "message": line.get("message", "")} for line in self.logs]
+        if self.summary:
+            lines.append({"step": self.name, "at": None, "message": self.summary})
+        return lines
+
+
+def results_of(steps: Sequence[StepTrace]) -> dict[str, Any]:
+    """Put a run's results together from its steps, in order.
+
+    The newest `decisions` stand; `orders` of all steps add up. The log keeps its newest LOG_LINES lines.
     """
-    outputs = [output for _, _, output in steps]
+    outputs = [step.output for step in steps]
     decisions = next((list(o["decisions"]) for o in reversed(outputs) if isinstance(o.get("decisions"), list)), [])
     orders = [order for o in outputs if isinstance(o.get("orders"), list) for order in o["orders"]]
     symbols = {symbol for o in outputs if isinstance(o.get("series"), Mapping) for symbol in o["series"]}
     return {
         "symbols_processed": len(symbols),
         "decisions_made": len(decisions),
-        "orders_placed": sum(order.get("status") not in NOT_PLACED for order in orders),
-        "execution_logs": [f"{name}: {summary}" for name, summary, _ in steps][-LOG_LINES:],
+        "orders_placed": sum(isinstance(order, Mapping) and order.get("status") not in NOT_PLACED for order in orders),
+        "execution_logs": [line for step in steps for line in step.lines][-LOG_LINES:],
         "decisions": decisions,
         "orders": orders,
     }

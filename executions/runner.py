@@ -77,7 +77,8 @@ def _carry_until_told(ledger: RunLedger, lease: Lease) -> None:
 
 def _carry(ledger: RunLedger, lease: Lease) -> None:
     while True:
-        action = next_action(ledger.states(), cancel_requested=lease.cancelled)
+        # Asked anew at each boundary: the lease keeper's last look may be a second old.
+        action = next_action(ledger.states(), cancel_requested=ledger.cancel_asked())
         if isinstance(action, Finish):
             ledger.finish(action.status)
             return

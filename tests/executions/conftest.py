@@ -1,11 +1,15 @@
 """A step type that does what a test tells it, and runs made of such steps."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import pytest
 from rest_framework import serializers
 
+from executions import runner
+from executions.leases import keeper
 from executions.models import StepExecution, WorkflowExecution
 from executions.runner import run_execution
 from executions.services import execution_create
@@ -100,7 +104,16 @@ def instrument(db: None) -> Instrument:
 
 
 @pytest.fixture
-def trials(actor: Actor, instrument: Instrument, data_dir: Any) -> Iterator[Trials]:
+def trials(
+    actor: Actor, instrument: Instrument, data_dir: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Trials]:
+    marker = request.node.get_closest_marker("django_db")
+    if marker is None or not marker.kwargs.get("transaction"):
+        # Nothing is committed, so another thread would find no run whose lease it could renew.
+        while keeper._thread is not None:
+            time.sleep(0.05)
+        monkeypatch.setattr(keeper, "_thread", threading.current_thread())
+    monkeypatch.setattr(runner, "FIRST_PAUSE_S", 0.02)
     TrialStep.acts.clear()
     TrialStep.seen.clear()
     with step_types.temporarily(TrialStep):

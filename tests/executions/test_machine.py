@@ -10,7 +10,7 @@ from executions.choices import (
     StepStatus,
     may_follow,
 )
-from executions.machine import Finish, StepState, next_action, progress_percent, results_of
+from executions.machine import Finish, StepState, StepTrace, next_action, progress_percent, results_of
 
 
 def states(*statuses: str, on_error: str = "fail") -> list[StepState]:
@@ -77,11 +77,11 @@ def test_an_end_that_is_complete_is_never_left() -> None:
 def test_results_take_the_last_decisions_and_all_orders() -> None:
     results = results_of(
         [
-            ("prices", "2 series", {"series": {"IBM": {}, "AAPL": {}}}),
-            ("decide", "", {"decisions": [{"symbol": "IBM", "action": "BUY"}]}),
-            ("filter", "", {"decisions": [{"symbol": "IBM", "action": "HOLD"}]}),
-            ("first", "", {"orders": [{"status": "filled"}, {"status": "denied"}]}),
-            ("second", "", {"orders": [{"status": "unknown"}]}),
+            StepTrace("prices", {"series": {"IBM": {}, "AAPL": {}}}, [{"at": "t", "message": "read"}], "2 series"),
+            StepTrace("decide", {"decisions": [{"symbol": "IBM", "action": "BUY"}]}),
+            StepTrace("filter", {"decisions": [{"symbol": "IBM", "action": "HOLD"}]}),
+            StepTrace("first", {"orders": [{"status": "filled"}, {"status": "denied"}]}),
+            StepTrace("second", {"orders": [{"status": "unknown"}]}),
         ]
     )
     assert results["symbols_processed"] == 2
@@ -89,4 +89,7 @@ def test_results_take_the_last_decisions_and_all_orders() -> None:
     assert results["decisions_made"] == 1
     assert len(results["orders"]) == 3
     assert results["orders_placed"] == 2, "what the gate denied was not placed"
-    assert results["execution_logs"]
+    assert [(line["step"], line["message"]) for line in results["execution_logs"]] == [
+        ("prices", "read"),
+        ("prices", "2 series"),
+    ]

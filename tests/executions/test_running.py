@@ -21,7 +21,7 @@ from tradingsite.common.live.events import stream_after
 from tradingsite.common.models import LiveEvent, OutboxMessage
 from workflows.services import workflow_update
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def fail(context: StepContext) -> StepResult:
@@ -212,6 +212,7 @@ def test_a_halted_desk_stops_a_run_before_its_next_step_and_a_retry_goes_on_ther
     assert trials.begun == ["one", "two", "three"]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_running_run_is_cancelled_within_two_seconds_in_the_middle_of_a_step(trials: Trials) -> None:
     begun = threading.Event()
 
@@ -288,6 +289,7 @@ def test_what_happens_is_told_with_numbers_without_a_gap(trials: Trials) -> None
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_talkative_step_is_heard_at_most_ten_times_a_second_and_loses_no_line(trials: Trials) -> None:
     def talk(context: StepContext) -> StepResult:
         for number in range(300):
