@@ -8,7 +8,7 @@ from decimal import Decimal
 from django.db import transaction
 
 from market import selectors as market
-from portfolio.ledger import multiply
+from portfolio.ledger import amount
 from portfolio.models import Account, EquitySnapshot, Position
 from tradingsite.common.errors import NotFound
 
@@ -30,7 +30,7 @@ class PositionValue:
     @property
     def value(self) -> Decimal:
         """Signed: negative for a short position."""
-        return multiply(self.position.quantity, self.price)
+        return amount(self.position.quantity, self.price)
 
     @property
     def unrealized_pnl(self) -> Decimal:

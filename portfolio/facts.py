@@ -11,7 +11,7 @@ from market import selectors as market
 from market.models import Instrument
 from portfolio.choices import OPEN, OrderSide, OrderStatus
 from portfolio.equity import Valuation, mark_of, valuation
-from portfolio.ledger import ONE, multiply
+from portfolio.ledger import ONE, amount
 from portfolio.models import Account, Order
 from safety import selectors as safety
 from safety.gate import Exposure
@@ -121,8 +121,8 @@ def cash_reserved(*, account: Account, orders: list[Order] | None = None) -> Dec
 def cash_needed(account: Account, quantity: Decimal, *, limit: Decimal | None, reference: Decimal | None) -> Decimal:
     """Return what buying takes, the fee included: at the limit, or at the reference price with slippage."""
     if limit is not None:
-        return multiply(quantity, limit, ONE + account.fee_rate)
-    return multiply(quantity, reference or ZERO, ONE + account.slippage, ONE + account.fee_rate)
+        return amount(quantity, limit, ONE + account.fee_rate)
+    return amount(quantity, reference or ZERO, ONE + account.slippage, ONE + account.fee_rate)
 
 
 def with_planned(exposure: Exposure, planned: Decimal) -> Exposure:

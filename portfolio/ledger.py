@@ -1,7 +1,9 @@
 """What a fill does to a position and to cash. Pure: plain data in, plain data out.
 
-All amounts are kept to 10 places, rounded half to even, once, here. A position holds its signed cost rather than its
-average price, so that no rounding is lost: for every account and at every moment, exactly,
+Amounts of money are kept to 6 places, prices to 10, rounded half to even, once, here. Six, since SQLite holds a
+decimal as a double, of which 15 digits are sure: below a thousand million both databases then hold every amount
+exactly. A position holds its signed cost rather than its average price, so that no rounding is lost: for every
+account and at every moment, exactly,
 
     cash + sum(cost) - sum(realized_pnl) == starting cash
 """
@@ -17,34 +19,44 @@ K = TypeVar("K", bound=Hashable)
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
-_QUANTUM = Decimal("1e-10")
+_MONEY = Decimal("1e-6")
+_PRICE = Decimal("1e-10")
 # Two stored numbers have 28 digits each: their product needs 56 before it is rounded.
 _PRECISION = 60
 
 
-def quantise(number: Decimal) -> Decimal:
-    """Round to the 10 places that the database holds, half to even."""
+def money(number: Decimal) -> Decimal:
+    """Round an amount of money, half to even."""
     with localcontext(prec=_PRECISION):
-        return number.quantize(_QUANTUM, rounding=ROUND_HALF_EVEN)
+        return number.quantize(_MONEY, rounding=ROUND_HALF_EVEN)
+
+
+def amount(*factors: Decimal) -> Decimal:
+    """Return a product that is an amount of money, rounded once."""
+    return _product(factors, _MONEY)
 
 
 def multiply(*factors: Decimal) -> Decimal:
-    """Return the product, rounded once."""
+    """Return a product that is a price, rounded once."""
+    return _product(factors, _PRICE)
+
+
+def _product(factors: Iterable[Decimal], quantum: Decimal) -> Decimal:
     with localcontext(prec=_PRECISION):
         product = ONE
         for factor in factors:
             product *= factor
-        return product.quantize(_QUANTUM, rounding=ROUND_HALF_EVEN)
+        return product.quantize(quantum, rounding=ROUND_HALF_EVEN)
 
 
 def divide(dividend: Decimal, divisor: Decimal) -> Decimal:
-    """Return the quotient, rounded once.
+    """Return a quotient that is a price or a ratio, rounded once.
 
     Raises:
         decimal.DivisionByZero: for a divisor of zero.
     """
     with localcontext(prec=_PRECISION):
-        return (dividend / divisor).quantize(_QUANTUM, rounding=ROUND_HALF_EVEN)
+        return (dividend / divisor).quantize(_PRICE, rounding=ROUND_HALF_EVEN)
 
 
 def slipped_price(price: Decimal, side: OrderSide, slippage: Decimal) -> Decimal:
@@ -54,7 +66,7 @@ def slipped_price(price: Decimal, side: OrderSide, slippage: Decimal) -> Decimal
 
 def fill_fee(price: Decimal, quantity: Decimal, fee_rate: Decimal) -> Decimal:
     """Return the fee: a fraction of the filled notional."""
-    return multiply(multiply(price, quantity), fee_rate)
+    return amount(amount(price, quantity), fee_rate)
 
 
 @dataclass(frozen=True)
@@ -90,7 +102,7 @@ class Holding:
 
     def unrealized_pnl(self, mark: Decimal) -> Decimal:
         """Return the profit that closing at `mark` would bring, before the fee of closing."""
-        return multiply(self.quantity, mark) - self.cost
+        return amount(self.quantity, mark) - self.cost
 
 
 def apply_fill(holding: Holding, cash: Decimal, trade: Trade) -> tuple[Holding, Decimal]:
@@ -105,7 +117,7 @@ def apply_fill(holding: Holding, cash: Decimal, trade: Trade) -> tuple[Holding, 
     if trade.quantity <= 0 or trade.price <= 0:
         raise ValueError("a fill has a positive quantity and price")
     sign = trade.side.sign
-    notional = multiply(trade.price, trade.quantity)
+    notional = amount(trade.price, trade.quantity)
     cash = cash - sign * notional - trade.fee
     fees = holding.fees + trade.fee
     realized = holding.realized_pnl - trade.fee
@@ -116,8 +128,8 @@ def apply_fill(holding: Holding, cash: Decimal, trade: Trade) -> tuple[Holding, 
         return Holding(quantity, cost, realized, fees), cash
 
     closing = min(held, trade.quantity)
-    closed_notional = notional if closing == trade.quantity else multiply(trade.price, closing)
-    closed_cost = holding.cost if closing == held else quantise(_share(holding.cost, closing, held))
+    closed_notional = notional if closing == trade.quantity else amount(trade.price, closing)
+    closed_cost = holding.cost if closing == held else money(_share(holding.cost, closing, held))
     realized += side_held * closed_notional - closed_cost
     quantity = holding.quantity + sign * trade.quantity
     cost = holding.cost - closed_cost + sign * (notional - closed_notional)
@@ -133,6 +145,6 @@ def rebuild(trades: Iterable[tuple[K, Trade]], starting_cash: Decimal) -> tuple[
     return holdings, cash
 
 
-def _share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+def _share(cost: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     with localcontext(prec=_PRECISION + 28):
-        return amount * part / whole
+        return cost * part / whole

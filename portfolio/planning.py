@@ -13,7 +13,7 @@ from market import selectors as market
 from portfolio.choices import OrderSide, OrderType, SizingMethod
 from portfolio.equity import Valuation, valuation
 from portfolio.facts import cash_needed, cash_reserved, exposure_of, with_planned
-from portfolio.ledger import ZERO, multiply
+from portfolio.ledger import ZERO, amount
 from portfolio.models import Account
 from portfolio.sizing import order_quantity
 from safety.gate import OrderIntent, reduces_risk
@@ -184,7 +184,7 @@ def _plan_one(desk: _Desk, decision: Mapping[str, Any], series: Mapping[str, Any
             "quantity": decimal_string(quantity),
             "order_type": OrderType.MARKET.value,
             "reference_price": decimal_string(price),
-            "notional": decimal_string(multiply(quantity, price)),
+            "notional": decimal_string(amount(quantity, price)),
             "reduces": reduces_risk(intent, exposure),
             "source": series["source"],
             "timeframe": series["timeframe"],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from portfolio.choices import OrderSide
 from portfolio.ledger import Holding, Trade, rebuild
@@ -83,7 +83,7 @@ def _rebuilt(account: Account) -> tuple[dict[UUID, Holding], Decimal]:
 
 def _differences(account: Account, holdings: dict[UUID, Holding], cash: Decimal) -> Iterator[Difference]:
     positions = {p.instrument_id: p for p in Position.objects.filter(account=account).select_related("instrument")}
-    if _differ(account.cash, cash):
+    if account.cash != cash:
         yield Difference(account.name, "", "cash", account.cash, cash)
     for instrument_id in holdings.keys() | positions.keys():
         position = positions.get(instrument_id)
@@ -91,12 +91,5 @@ def _differences(account: Account, holdings: dict[UUID, Holding], cash: Decimal)
         rebuilt = holdings.get(instrument_id, Holding())
         symbol = position.instrument.symbol if position else str(instrument_id)
         for field in _FIELDS:
-            if _differ(getattr(stored, field), getattr(rebuilt, field)):
+            if getattr(stored, field) != getattr(rebuilt, field):
                 yield Difference(account.name, symbol, field, getattr(stored, field), getattr(rebuilt, field))
-
-
-def _differ(stored: Decimal, rebuilt: Decimal) -> bool:
-    # SQLite holds a decimal as a double, of which Django reads 15 digits: there equality ends at the fifteenth.
-    if connection.vendor == "sqlite":
-        return abs(stored - rebuilt) > max(abs(stored), Decimal(1)) * Decimal("1e-12")
-    return stored != rebuilt

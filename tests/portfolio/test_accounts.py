@@ -206,3 +206,10 @@ def test_a_partial_fill_and_then_the_rest(acme: BarSeries, place: Place, account
 def test_facts_of_an_order_are_json(acme: BarSeries, place: Place) -> None:
     facts: dict[str, Any] = json.loads(json.dumps(fills.order_facts(place())))
     assert (facts["status"], facts["filled_quantity"], facts["average_price"]) == ("filled", "10", "103.0515")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("text", ["999999999.999999", "123456789.000001", "80488.338016", "-99999.999999"])
+def test_an_amount_below_a_thousand_million_comes_back_from_either_database_as_it_went_in(text: str) -> None:
+    account = Account.objects.create(name=f"exact {text}", starting_cash=Decimal(1), cash=Decimal(text))
+    assert Account.objects.get(pk=account.pk).cash == Decimal(text)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portfolio.choices import TRANSITIONS, OrderSide, OrderStatus, may_follow
-from portfolio.ledger import Holding, Trade, apply_fill, fill_fee, quantise, rebuild, slipped_price
+from portfolio.ledger import Holding, Trade, apply_fill, fill_fee, money, rebuild, slipped_price
 
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
 
@@ -40,7 +40,7 @@ def test_closing_a_part_realises_its_share_less_the_fee() -> None:
 def test_closing_all_leaves_no_cost_behind() -> None:
     third = Holding(Decimal(3), Decimal("100"))
     holding, _ = apply_fill(third, Decimal(0), Trade(SELL, Decimal(1), Decimal(40), Decimal(0)))
-    assert holding.cost == Decimal("66.6666666667")
+    assert holding.cost == Decimal("66.666667")
     holding, _ = apply_fill(holding, Decimal(40), Trade(SELL, Decimal(2), Decimal(40), Decimal(0)))
     assert (holding.quantity, holding.cost, holding.average_price) == (Decimal(0), Decimal(0), Decimal(0))
     assert holding.realized_pnl == Decimal(20)
@@ -86,12 +86,12 @@ def test_slippage_is_against_the_trader_on_both_sides() -> None:
 
 
 def test_the_fee_is_a_fraction_of_the_filled_notional() -> None:
-    assert fill_fee(Decimal("444.272025"), Decimal(50), Decimal("0.001")) == Decimal("22.21360125")
+    assert fill_fee(Decimal("444.272025"), Decimal(50), Decimal("0.001")) == Decimal("22.213601")
 
 
-def test_rounding_is_half_to_even_at_ten_places() -> None:
-    assert quantise(Decimal("0.00000000005")) == Decimal("0E-10")
-    assert quantise(Decimal("0.00000000015")) == Decimal("2E-10")
+def test_money_is_rounded_half_to_even_at_six_places() -> None:
+    assert money(Decimal("0.0000005")) == Decimal("0.000000")
+    assert money(Decimal("0.0000015")) == Decimal("0.000002")
 
 
 amounts = st.decimals(min_value="0.0000000001", max_value="99999.9999999999", places=10, allow_nan=False)
