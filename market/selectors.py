@@ -4,7 +4,7 @@ Two ways to read bars. `bars_load` gives what is stored, for research. `complete
 moment: only bars that have ended by the market's own present (`market_now`), so that no step looks ahead.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -28,6 +28,16 @@ __all__ = ["PricePoint"]
 
 # What a reader gets who does not say: total returns before raw prices.
 _PREFERRED = (Adjustment.SPLIT_DIVIDEND.value, Adjustment.SPLIT.value, Adjustment.NONE.value)
+
+
+@dataclass(frozen=True)
+class SeriesName:
+    """What names one series, with nothing left to a default."""
+
+    symbol: str
+    source: str
+    timeframe: str
+    adjustment: str
 
 
 def instrument_get(symbol: str) -> Instrument:
@@ -111,6 +121,31 @@ def series_get(
     if chosen == demo.SLUG and Adjustment.NONE.value in wanted and store.SAFE_SYMBOL.fullmatch(symbol):
         return _unsaved_demo_series(symbol, timeframe)
     raise SeriesUnknown(_what_there_is(symbol, timeframe, chosen, adjustment))
+
+
+def _series_named(names: Collection[SeriesName]) -> dict[SeriesName, BarSeries]:
+    """Return those of the series that there are, as `series_get` finds them, with one query."""
+    if not names:
+        return {}
+    rows = BarSeries.objects.select_related("instrument", "source").filter(
+        instrument__symbol__in={name.symbol for name in names}, source__slug__in={name.source for name in names}
+    )
+    saved = {SeriesName(row.instrument.symbol, row.source.slug, row.timeframe, row.adjustment): row for row in rows}
+    found = {}
+    for name in names:
+        if name in saved:
+            found[name] = saved[name]
+        elif _is_generated(name):
+            found[name] = _unsaved_demo_series(name.symbol, name.timeframe)
+    return found
+
+
+def _is_generated(name: SeriesName) -> bool:
+    return (
+        name.source == demo.SLUG
+        and name.adjustment == Adjustment.NONE
+        and store.SAFE_SYMBOL.fullmatch(name.symbol) is not None
+    )
 
 
 def _unsaved_demo_series(symbol: str, timeframe: str) -> BarSeries:
@@ -285,9 +320,26 @@ def mark_price(
     Raises:
         SeriesUnknown: when there is no such series.
     """
-    series = series_get(symbol=symbol, source=source, timeframe=timeframe, adjustment=adjustment)
+    return _mark(series_get(symbol=symbol, source=source, timeframe=timeframe, adjustment=adjustment), wall)
+
+
+def mark_prices(names: Collection[SeriesName], *, wall: datetime) -> dict[SeriesName, PricePoint]:
+    """Return the `mark_price` of each series that has one, with one query for all of them."""
+    marks = {}
+    for name, series in _series_named(names).items():
+        try:
+            point = _mark(series, wall)
+        except SeriesUnknown:
+            # It has a row and no bars yet.
+            continue
+        if point is not None:
+            marks[name] = point
+    return marks
+
+
+def _mark(series: BarSeries, wall: datetime) -> PricePoint | None:
     if series.source.kind == SourceKind.DEMO:
-        return demo.latest(symbol, wall=wall)
+        return demo.latest(series.instrument.symbol, wall=wall)
     loaded = _load(series, wall=wall, version=None)
     known = _complete(loaded)
     if len(known):

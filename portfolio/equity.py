@@ -76,21 +76,21 @@ def mark_of(
 
 
 def valuation(*, account: Account, wall: datetime) -> Valuation:
-    """Return the account's cash and its open positions at their marks. One query, whatever the number of positions."""
-    positions = Position.objects.filter(account=account).exclude(quantity=0).select_related("instrument")
+    """Return the account's cash and its open positions at their marks. Two queries, however many positions."""
+    positions = list(Position.objects.filter(account=account).exclude(quantity=0).select_related("instrument"))
+    names = {position.pk: _series_of(position) for position in positions}
+    marks = market.mark_prices(set(names.values()), wall=wall)
     holdings = []
     for position in positions:
-        point = mark_of(
-            symbol=position.instrument.symbol,
-            source=position.source,
-            timeframe=position.timeframe,
-            adjustment=position.adjustment,
-            wall=wall,
-        )
+        point = marks.get(names[position.pk])
         holdings.append(
             PositionValue(position, None if point is None else point.price, None if point is None else point.time)
         )
     return Valuation(account.cash, tuple(holdings))
+
+
+def _series_of(position: Position) -> market.SeriesName:
+    return market.SeriesName(position.instrument.symbol, position.source, position.timeframe, position.adjustment)
 
 
 def equity_record(*, account: Account, wall: datetime, at_most_every_s: float = 60) -> EquitySnapshot | None:

@@ -10,7 +10,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from safety import selectors, services
+from safety import killswitch, selectors, services
 from safety.models import (
     EVERYTHING,
     AlertEvent,
@@ -120,7 +120,7 @@ class KillSwitchAdmin(ModelAdmin):
 
     @admin.display(description="Halted by")
     def halted_by(self, row: KillSwitch) -> str:
-        return ", ".join(selectors.kill_status(row.scope)["sources"]) or "nothing"
+        return ", ".join(killswitch.state_with(row.scope, row).sources) or "nothing"
 
     def save_model(self, request: HttpRequest, obj: KillSwitch, form: Any, change: bool) -> None:
         self._kill(request, obj.scope, obj.reason)

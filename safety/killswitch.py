@@ -3,6 +3,7 @@
 Read it last, right before anything that cannot be undone: `assert_open` never answers from memory.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -61,18 +62,27 @@ def state(*, strategy_id: UUID | None = None) -> KillState:
 
 def state_of(scopes: list[str]) -> KillState:
     """Return the state of `scopes`, the widest first. Never raises: what cannot be read is active."""
-    sources: list[str] = []
+    try:
+        rows = {row.scope: row for row in KillSwitch.objects.filter(scope__in=scopes, active=True)}
+    except DatabaseFault:
+        return _state(scopes, {}, f"{DATABASE} {UNREADABLE}")
+    return _state(scopes, rows)
+
+
+def state_with(scope: str, row: KillSwitch | None) -> KillState:
+    """Return the state of one scope for a list of them: its database half is at hand, only the file is looked for."""
+    return _state([scope], {scope: row} if row is not None and row.active else {})
+
+
+def _state(scopes: list[str], rows: Mapping[str, KillSwitch], *faults: str) -> KillState:
+    """Join the switches that are set in the database with the files."""
+    sources = list(faults)
     found: dict[str, KillState] = {}
     try:
         files = [scope for scope in scopes if sentinel.is_set(scope)]
     except OSError:
         files = []
         sources.append(f"{FILE} {UNREADABLE}")
-    try:
-        rows = {row.scope: row for row in KillSwitch.objects.filter(scope__in=scopes, active=True)}
-    except DatabaseFault:
-        rows = {}
-        sources.append(f"{DATABASE} {UNREADABLE}")
     for scope in scopes:
         row = rows.get(scope)
         if row is not None:

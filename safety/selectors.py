@@ -112,13 +112,17 @@ def safety_status() -> dict[str, Any]:
 
 
 def killed_strategies() -> list[dict[str, Any]]:
-    """Return the switches set for single strategies, from either half."""
-    scopes = set(KillSwitch.objects.filter(active=True).values_list("scope", flat=True))
+    """Return the switches set for single strategies, from either half. One query, however many there are."""
+    rows = {row.scope: row for row in KillSwitch.objects.filter(active=True).exclude(scope=EVERYTHING)}
+    scopes = set(rows)
     # When the files cannot be read, `kill_switch` of the status already says so, and that everything is halted.
     with contextlib.suppress(OSError):
         scopes.update(sentinel.scopes())
     scopes.discard(EVERYTHING)
-    return [{"strategy_id": scope, **_switch_as_json(killswitch.state_of([scope]))} for scope in sorted(scopes)]
+    return [
+        {"strategy_id": scope, **_switch_as_json(killswitch.state_with(scope, rows.get(scope)))}
+        for scope in sorted(scopes)
+    ]
 
 
 def kill_status(scope: str) -> dict[str, Any]:
