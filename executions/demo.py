@@ -5,9 +5,12 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from django.contrib.auth.models import User
+
 from executions.choices import TERMINAL
 from executions.models import StepExecution, WorkflowExecution
 from executions.services import execution_create
+from executions.setup import ADMIN
 from portfolio.selectors import account_default, account_summary
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
@@ -29,7 +32,9 @@ def demo_run(*, write: Write) -> str:
     """
     strategy = Strategy.objects.alive().select_related("workflow").get(name=DEMO_RUN_STRATEGY)
     try:
-        execution = execution_create(actor=Actor.system("demo"), workflow=strategy.workflow, strategy=strategy)
+        execution = execution_create(
+            actor=Actor.for_user(User.objects.get(username=ADMIN)), workflow=strategy.workflow, strategy=strategy
+        )
     except AppError as error:
         write(f"The demo run could not start: {error}")
         return "refused"

@@ -88,7 +88,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tradingsite.common.static_files.StaticFilesMiddleware",
     "tradingsite.common.api.middleware.RequestIdMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -221,6 +221,7 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_BEAT_SCHEDULE = {
     "common.prune": {"task": "common.prune", "schedule": timedelta(hours=1), "options": {"queue": "control"}},
 }
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {}
 if urlsplit(CELERY_BROKER_URL).scheme == "memory":
     CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.05}
 elif urlsplit(CELERY_BROKER_URL).scheme in ("redis", "rediss"):
@@ -273,6 +274,8 @@ SIMPLE_JWT = {
     "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
     "ALGORITHM": "HS256",
     "UPDATE_LAST_LOGIN": True,
+    # A changed password ends the tokens too.
+    "CHECK_REVOKE_TOKEN": True,
 }
 
 # ---------------------------------------------------------------------------------------------- Browser
@@ -303,5 +306,6 @@ LOGGING = {
         # Each task is told by its run's rows; a line per message would only hide what matters.
         "celery": {"level": env.str("CELERY_LOG_LEVEL", default="WARNING")},
         "kombu": {"level": "WARNING"},
+        "django_celery_beat": {"level": "WARNING"},
     },
 }

@@ -39,5 +39,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api(?:/.*)?$", import_module("tradingsite.common.api.handlers").api_not_found),
 ]
 
+handler400 = "tradingsite.common.api.handlers.bad_request"
 handler404 = "tradingsite.common.api.handlers.not_found"
 handler500 = "tradingsite.common.api.handlers.server_error"

@@ -53,7 +53,14 @@ WRITE = Role.TRADER
 class InstrumentViewSet(ResourceViewSet):
     """Instruments, found by symbol."""
 
-    roles: ClassVar = {"list": READ, "retrieve": READ, "create": WRITE, "update": WRITE, "partial_update": WRITE}
+    # Switching an instrument on or off decides what the gate lets through, so it is the operator's.
+    roles: ClassVar = {
+        "list": READ,
+        "retrieve": READ,
+        "create": Role.OPERATOR,
+        "update": Role.OPERATOR,
+        "partial_update": Role.OPERATOR,
+    }
     queryset = Instrument.objects.none()
     serializer_class = InstrumentSerializer
     pagination_class = PagePagination

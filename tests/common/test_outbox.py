@@ -31,6 +31,7 @@ class Broker:
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     broker = Broker()
+    current_app.loader.import_default_modules()
     monkeypatch.setattr(current_app.tasks["common.prune"], "apply_async", broker.apply_async)
     return broker
 
@@ -75,6 +76,17 @@ def test_what_the_broker_refuses_waits_and_leaves_when_it_is_back(broker: Broker
     broker.refusing = False
     assert relay.drain() == 1
     assert broker.taken == ["patient"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_for_a_task_that_nobody_offers_holds_nobody_up(broker: Broker) -> None:
+    with transaction.atomic():
+        lost = enqueue_task("gone.away", queue="control", priority=9)
+    write("next")
+    assert relay.drain() == 1
+    assert broker.taken == ["next"]
+    lost.refresh_from_db()
+    assert (lost.published_at, lost.last_error) == (None, "no installed app offers the task gone.away")
 
 
 @pytest.mark.postgres

@@ -192,16 +192,16 @@ def test_instruments_are_listed_changed_and_guarded_by_etag(api: Api, sample: Ba
     trader, operator = api("trader"), api("operator")
     listed = trader.get(f"{BASE}/instruments", {"search": "micro"}).json()
     assert [row["symbol"] for row in listed["results"]] == ["MSFT"]
-    made = trader.post(
+    made = operator.post(
         f"{BASE}/instruments", {"symbol": "BTC-USD", "exchange": "24/7", "lot_size": "0.001"}, format="json"
     )
     assert (made.status_code, made.json()["lot_size"]) == (201, "0.001")
     url, etag = f"{BASE}/instruments/BTC-USD", made["ETag"]
-    changed = trader.patch(url, {"enabled": False}, format="json", headers={"If-Match": etag})
+    changed = operator.patch(url, {"enabled": False}, format="json", headers={"If-Match": etag})
     assert (changed.status_code, changed.json()["enabled"]) == (200, False)
-    stale = trader.patch(url, {"enabled": True}, format="json", headers={"If-Match": etag})
+    stale = operator.patch(url, {"enabled": True}, format="json", headers={"If-Match": etag})
     assert stale.status_code == 412
-    twice = trader.post(f"{BASE}/instruments", {"symbol": "BTC-USD"}, format="json")
+    twice = operator.post(f"{BASE}/instruments", {"symbol": "BTC-USD"}, format="json")
     assert (twice.status_code, twice.json()["code"]) == (409, "INSTRUMENT_EXISTS")
     assert trader.patch(f"{BASE}/instruments/IBM", {"name": "x"}, format="json").status_code == 403
     assert operator.patch(f"{BASE}/instruments/IBM", {"name": "Big Blue"}, format="json").json()["name"] == "Big Blue"
@@ -225,7 +225,7 @@ def test_instruments_are_listed_changed_and_guarded_by_etag(api: Api, sample: Ba
     ],
 )
 def test_a_wrong_instrument_is_a_400_that_names_the_field(api: Api, body: dict[str, Any], pointer: str) -> None:
-    answer = api("trader").post(f"{BASE}/instruments", body, format="json")
+    answer = api("operator").post(f"{BASE}/instruments", body, format="json")
     assert answer.status_code == 400, answer.content
     assert pointer in [error["pointer"] for error in answer.json()["errors"]]
     assert not Instrument.objects.exists()

@@ -24,10 +24,10 @@ TABLE: dict[str, str] = {
     "DELETE /auth/keys/{pk}": "trader",
     # Market
     "GET /market/instruments": "viewer",
-    "POST /market/instruments": "trader",
+    "POST /market/instruments": "operator",
     "GET /market/instruments/{symbol}": "viewer",
-    "PUT /market/instruments/{symbol}": "trader",
-    "PATCH /market/instruments/{symbol}": "trader",
+    "PUT /market/instruments/{symbol}": "operator",
+    "PATCH /market/instruments/{symbol}": "operator",
     "GET /market/imports": "viewer",
     "POST /market/imports": "trader",
     "GET /market/imports/{pk}": "viewer",

@@ -19,7 +19,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class DeskUserAdmin(UserAdmin, ModelAdmin):
+class DeskUserAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # takes none at run time
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

@@ -9,7 +9,7 @@ class CommonConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from tradingsite.common import checks  # noqa: F401  # system checks register on import
+        from tradingsite.common import checks, setting_checks  # noqa: F401  # system checks register on import
         from tradingsite.common.contracts.jobs import job_types
         from tradingsite.common.contracts.steps import step_types
 

@@ -42,7 +42,7 @@ def decimal_string(number: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-class ExactField(models.DecimalField):
+class ExactField(models.DecimalField):  # type: ignore[type-arg]  # takes none at run time
     """A DecimalField of 28 digits, 10 of them after the point."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 from celery import current_app
+from celery.exceptions import NotRegistered
 from django.db import connection, transaction
 from kombu.exceptions import OperationalError
 
@@ -27,30 +28,42 @@ _BROKER_FAULTS = (OperationalError, ConnectionError, TimeoutError, OSError)
 def drain() -> int:
     """Publish what waits, highest priority first, and return how many messages left.
 
-    Stops at the first message that the broker does not take; the rest keeps its place for the next round.
+    Stops at the first message that the broker does not take; the rest keeps its place for the next round. A message
+    for a task that no installed app offers stays where it is, with the reason, and holds nobody up.
     """
-    sent = 0
+    # A process that is no worker has not imported the tasks yet; in one that has, this does nothing.
+    current_app.loader.import_default_modules()
+    sent, unknown = 0, set[int]()
     while True:
         with transaction.atomic():
             batch = list(
                 OutboxMessage.objects.select_for_update(skip_locked=True)
                 .filter(published_at=None)
+                .exclude(pk__in=unknown)
                 .order_by("-priority", "id")[:BATCH]
             )
             for message in batch:
                 try:
                     _publish(message)
+                except NotRegistered:
+                    unknown.add(message.pk)
+                    _note(message, f"no installed app offers the task {message.task}")
+                    continue
                 except _BROKER_FAULTS as error:
                     logger.warning("the broker does not take tasks for now: %s", error)
-                    message.attempts += 1
-                    message.last_error = str(error)[:300]
-                    message.save(update_fields=["attempts", "last_error"])
+                    _note(message, str(error))
                     return sent
                 message.published_at = utcnow()
                 message.save(update_fields=["published_at"])
                 sent += 1
         if len(batch) < BATCH:
             return sent
+
+
+def _note(message: OutboxMessage, error: str) -> None:
+    message.attempts += 1
+    message.last_error = error[:300]
+    message.save(update_fields=["attempts", "last_error"])
 
 
 def _publish(message: OutboxMessage) -> None:
