@@ -7,6 +7,6 @@ class PortfolioConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from portfolio import duties
+        from portfolio import duties, subscribers  # noqa: F401  # subscribers connect on import
 
         duties.register()

@@ -129,3 +129,9 @@ def test_the_schema_is_made_once(client: Client, monkeypatch: pytest.MonkeyPatch
 def test_the_pages_of_people_keep_the_strict_policy(client: Client, browser: Callable[..., Client]) -> None:
     policy = browser().get("/login/")["Content-Security-Policy"]
     assert "unsafe-inline" not in policy
+
+
+def test_the_type_of_a_problem_leads_to_the_page_that_lists_its_code(client: Client) -> None:
+    problem = client.get("/api/v1/nothing").json()
+    page, _, code = problem["type"].partition("#")
+    assert f'id="{code}"' in client.get(page).content.decode()

@@ -160,6 +160,13 @@ def test_the_kill_switch_cancels_what_rests(resting: Order, operator_actor: Acto
     assert (order.status, order.code) == ("cancelled", "KILL_SWITCH_ACTIVE")
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_kill_cancels_what_rests_before_it_answers(resting: Order, operator_actor: Actor) -> None:
+    safety.kill(actor=operator_actor, reason="stop")
+    resting.refresh_from_db()
+    assert (resting.status, resting.code) == ("cancelled", "KILL_SWITCH_ACTIVE")
+
+
 def test_killing_one_strategy_leaves_the_orders_of_another(resting: Order, operator_actor: Actor) -> None:
     safety.kill(actor=operator_actor, reason="stop", scope=str(uuid4()))
     assert services.orders_settle(wall=utcnow()) == 0
