@@ -71,8 +71,8 @@ _PRODUCTION = {
     "PRODUCTION": "1",
     "SECRET_KEY": "a-key-of-the-length-and-variety-that-django-asks-for-0123456789-abcdefgh",
     "ALLOWED_HOSTS": "desk.example",
-    "DATABASE_URL": "",
-    "REDIS_URL": "",
+    "DATABASE_URL": "postgres://desk@database.example/desk",
+    "REDIS_URL": "redis://redis.example:6379/0",
 }
 
 
