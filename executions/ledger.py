@@ -117,6 +117,8 @@ class RunLedger:
         ):
             if status == ExecutionStatus.CANCELLED:
                 _cancel_open(self.steps)
+            elif status == ExecutionStatus.FAILED:
+                StepExecution.objects.filter(execution=run, status=StepStatus.PENDING).update(status=StepStatus.SKIPPED)
             tell_status(run)
 
     def hand_over(self) -> None:

@@ -82,6 +82,7 @@ def _take_back(run: WorkflowExecution) -> bool:
         under_way.update(
             status=StepStatus.FAILED, completed_at=now, error_code=ATTEMPTS_EXHAUSTED, error_message=run.error_message
         )
+        StepExecution.objects.filter(execution=run, status=StepStatus.PENDING).update(status=StepStatus.SKIPPED)
         alert_raise(
             kind="execution_failed",
             name="Run failed",
