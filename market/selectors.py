@@ -314,8 +314,8 @@ def mark_price(
 ) -> PricePoint | None:
     """Return what one unit is worth at the market's present, or None when nothing is known.
 
-    The last close known, with the time of that close; before the first close, the open of the bar that just opened.
-    In the generated market, the price of the running minute.
+    The newest price known, with its time: the last close, or the open of a bar that has opened since. An order filled
+    at that open is then not valued by a price from before it. In the generated market, the price of the running minute.
 
     Raises:
         SeriesUnknown: when there is no such series.
@@ -341,14 +341,14 @@ def _mark(series: BarSeries, wall: datetime) -> PricePoint | None:
     if series.source.kind == SourceKind.DEMO:
         return demo.latest(series.instrument.symbol, wall=wall)
     loaded = _load(series, wall=wall, version=None)
-    known = _complete(loaded)
-    if len(known):
-        ends = bar_ends(known.time[-1:], known.timeframe, calendar(series.instrument.exchange))
-        return PricePoint(price_decimal(float(known.close[-1])), from_ns(int(ends[0])))
     opened = loaded.bars.until(loaded.now)
     if len(opened) == 0:
         return None
-    return PricePoint(price_decimal(float(opened.open[-1])), opened.opened_at(-1))
+    known = _complete(loaded)
+    if len(known) < len(opened):
+        return PricePoint(price_decimal(float(opened.open[-1])), opened.opened_at(-1))
+    ends = bar_ends(known.time[-1:], known.timeframe, calendar(series.instrument.exchange))
+    return PricePoint(price_decimal(float(known.close[-1])), from_ns(int(ends[0])))
 
 
 def bars_since(

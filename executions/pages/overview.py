@@ -10,6 +10,7 @@ from executions.pages.runs import runs_newest
 from executions.templatetags.desk import money
 from portfolio import selectors as portfolio
 from portfolio.errors import AccountMissing
+from portfolio.models import Account
 from safety import selectors as safety
 
 LAST = 8
@@ -51,7 +52,7 @@ def _account(wall: datetime) -> dict[str, Any]:
     except AccountMissing as missing:
         return {"account": None, "account_problem": missing.detail}
     summary = portfolio.account_summary(account, wall)
-    points = portfolio.equity_curve(account, limit=CURVE_POINTS)
+    points = _curve(account, summary)
     equity = summary["equity"]
     return {
         "account": summary,
@@ -59,9 +60,28 @@ def _account(wall: datetime) -> dict[str, Any]:
         "exposure_share": summary["gross_exposure"] / equity if equity > 0 else None,
         # The chart's numbers are for drawing only; every figure that is read comes from the summary.
         "curve": [[int(point.at.timestamp()), float(point.equity)] for point in points],
-        "curve_first": points[0] if points else None,
-        "curve_last": points[-1] if points else None,
+        "curve_first": points[0],
+        "curve_last": points[-1],
     }
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What the account was worth at a moment."""
+
+    at: datetime
+    equity: Decimal
+
+
+def _curve(account: Account, summary: Mapping[str, Any]) -> list[CurvePoint]:
+    """Return the recorded points between the account's beginning and now, so that the first fill already draws a line."""
+    recorded = portfolio.equity_curve(account, limit=CURVE_POINTS)
+    points = [CurvePoint(point.at, point.equity) for point in recorded]
+    if len(recorded) < CURVE_POINTS:
+        points.insert(0, CurvePoint(account.created_at, account.starting_cash))
+    if summary["valued"]:
+        points.append(CurvePoint(summary["as_of"], summary["equity"]))
+    return points
 
 
 def limit_rows(status: Mapping[str, Any]) -> list[LimitRow]:

@@ -60,11 +60,12 @@ def test_an_order_on_the_sample_trades_at_the_open_of_the_last_bar(sample: BarIm
     assert selectors.next_price(**ibm(after=LAST_OPEN + timedelta(seconds=1), wall=WALL)) is None
 
 
-def test_a_position_is_marked_at_the_last_close_known(sample: BarImport) -> None:
+def test_a_position_is_marked_at_the_newest_price_known(sample: BarImport) -> None:
     point = selectors.mark_price(symbol="IBM", source="sample", timeframe="1d", adjustment="none", wall=WALL)
     assert point is not None
-    assert point.price == Decimal(sample_rows("IBM")[-2]["Close"])
-    assert point.time == datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
+    # The sample stands still at the open of its last bar; before that it would be the close of the bar before.
+    assert point.price == Decimal(sample_rows("IBM")[-1]["Open"])
+    assert point.time == LAST_OPEN
 
 
 def test_without_words_one_gets_the_default_source_and_the_most_adjusted_series(sample: BarImport) -> None:

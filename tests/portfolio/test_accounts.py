@@ -45,17 +45,17 @@ def test_the_summary_by_hand(acme: BarSeries, place: Place, account: Account) ->
     place()
     summary = selectors.account_summary(selectors.account_default(), utcnow())
     assert summary["cash"] == Decimal("98968.454485")
-    assert summary["positions_value"] == Decimal(1020)
-    assert summary["equity"] == Decimal("99988.454485")
-    assert summary["unrealized_pnl"] == Decimal("-10.515")  # 10·(102 - 103.0515)
+    assert summary["positions_value"] == Decimal(1030)
+    assert summary["equity"] == Decimal("99998.454485")
+    assert summary["unrealized_pnl"] == Decimal("-0.515")  # 10·(103 - 103.0515)
     assert summary["realized_pnl"] == Decimal("-1.030515")
-    assert summary["day_pnl"] == Decimal("-11.545515")
-    assert summary["total_return"] == pytest.approx(-11.545515 / 100_000)
-    assert summary["drawdown"] == pytest.approx(11.545515 / 100_000)
+    assert summary["day_pnl"] == Decimal("-1.545515")
+    assert summary["total_return"] == pytest.approx(-1.545515 / 100_000)
+    assert summary["drawdown"] == pytest.approx(1.545515 / 100_000)
     [position] = summary["positions"]
-    assert (position["mark_price"], position["value"]) == (Decimal(102), Decimal(1020))
+    assert (position["mark_price"], position["value"]) == (Decimal(103), Decimal(1030))
     assert (position["source"], position["historical"], position["generated"]) == ("prices-historical", True, False)
-    assert position["weight"] == pytest.approx(1020 / 99988.454485)
+    assert position["weight"] == pytest.approx(1030 / 99998.454485)
 
 
 def test_the_days_profit_counts_from_the_last_point_of_the_day_before(

@@ -36,10 +36,10 @@ def test_an_order_by_hand_is_filled_and_shown_everywhere(acme: BarSeries, accoun
     assert trader.get(answer["Location"]).json() == order
     viewer = api("viewer")
     portfolio = viewer.get("/api/portfolio/").json()
-    assert (portfolio["cash"], portfolio["equity"]) == ("98968.454485", "99988.454485")
+    assert (portfolio["cash"], portfolio["equity"]) == ("98968.454485", "99998.454485")
     assert portfolio["positions"][0]["symbol"] == "ACME"
-    assert portfolio["equity_curve"][0]["equity"] == "99988.454485"
-    assert viewer.get("/api/portfolio/positions").json()[0]["mark_price"] == "102"
+    assert portfolio["equity_curve"][0]["equity"] == "99998.454485"
+    assert viewer.get("/api/portfolio/positions").json()[0]["mark_price"] == "103"
     assert viewer.get("/api/portfolio/equity?limit=5").json()[0]["cash"] == "98968.454485"
     [fill] = viewer.get("/api/portfolio/fills?symbol=ACME").json()["results"]
     assert fill["order_id"] == order["id"]

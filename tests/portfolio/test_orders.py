@@ -45,7 +45,7 @@ def test_a_market_buy_fills_at_the_next_open_with_slippage_and_fee(
 ) -> None:
     order = place()
     assert (order.status, order.filled_quantity, order.average_price) == ("filled", Decimal(10), Decimal("103.0515"))
-    assert order.reference_price == Decimal(102)
+    assert order.reference_price == Decimal(103)
     assert order.submitted_market_time == acme.last_at
     fill = Fill.objects.get()
     assert (fill.price, fill.fee, fill.occurred_at) == (Decimal("103.0515"), Decimal("1.030515"), acme.last_at)
@@ -71,8 +71,8 @@ def test_a_sell_fills_below_the_open_and_realises(acme: BarSeries, place: Place,
 def test_a_fill_leaves_a_point_on_the_equity_curve(acme: BarSeries, place: Place, account: Account) -> None:
     place()
     point = EquitySnapshot.objects.get()
-    assert point.positions_value == Decimal(1020)  # ten at the last close, 102
-    assert point.equity == cash_of(account) + Decimal(1020)
+    assert point.positions_value == Decimal(1030)  # ten at the newest price, the open of 103
+    assert point.equity == cash_of(account) + Decimal(1030)
 
 
 def test_every_status_has_its_audit_row_and_its_decision(acme: BarSeries, place: Place) -> None:
