@@ -50,6 +50,11 @@ class VersionInline(ReadOnlyMixin, TabularInline):
     can_delete = False
     show_change_link = True
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WorkflowVersion]:
+        rows: QuerySet[WorkflowVersion] = super().get_queryset(request)
+        # A line shows none of the definition itself.
+        return rows.select_related("created_by").defer("steps", "default_params")
+
 
 @admin.register(Workflow)
 class WorkflowAdmin(ReadOnlyMixin, ModelAdmin):
