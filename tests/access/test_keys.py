@@ -12,7 +12,6 @@ from django.core.management import CommandError, call_command
 from rest_framework.test import APIClient
 
 from tests.conftest import user_with_role
-from tests.support.queries import assert_constant_queries
 from tradingsite.common import clock
 from tradingsite.common.access.services import api_key_create, api_key_revoke
 from tradingsite.common.actor import Actor
@@ -162,13 +161,3 @@ def test_the_command_refuses_what_the_service_refuses(trader: AbstractBaseUser, 
     with pytest.raises(CommandError):
         call_command("create_api_key", "--user", user, "--role", role, "--name", "cli")
     assert ApiKey.objects.count() == 0
-
-
-def test_the_list_of_keys_needs_no_more_queries_with_more_keys(
-    api: Callable[..., APIClient], trader: AbstractBaseUser
-) -> None:
-    make(trader)
-    client = api(trader)
-    assert_constant_queries(
-        "GET /auth/keys", lambda: client.get("/api/auth/keys"), lambda: [make(trader) for _ in range(5)]
-    )

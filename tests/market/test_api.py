@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from market.indicators import INDICATORS
@@ -271,23 +269,6 @@ def test_nobody_enters_without_credentials_and_viewers_write_nothing(
     answer = getattr(api("viewer"), method)(f"{BASE}/{route}", {}, format="json" if method != "get" else None)
     assert answer.status_code == (200 if role == 1 else 403)
     assert (Instrument.objects.count(), BarImport.objects.count()) == before
-
-
-@pytest.mark.parametrize("route", ["instruments", "imports", "sources"])
-def test_a_list_needs_the_same_queries_however_long_it_is(api: Api, sample: BarImport, route: str) -> None:
-    client = api("viewer")
-    client.get(f"{BASE}/{route}")
-    with CaptureQueriesContext(
-        connection,
-    ) as few:
-        client.get(f"{BASE}/{route}")
-    source = DataSource.objects.get()
-    for index in range(20):
-        Instrument.objects.create(symbol=f"X{index}", default_source=source)
-        BarImport.objects.create(source_slug="x", status="done", actor_name="tests")
-    with CaptureQueriesContext(connection) as many:
-        client.get(f"{BASE}/{route}")
-    assert len(many) == len(few)
 
 
 def test_imports_are_paged_newest_first(api: Api, sample: BarImport) -> None:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from market import selectors
 from market.errors import InstrumentUnknown, SeriesEmpty, SeriesUnknown
-from market.models import BarImport, Instrument
+from market.models import BarImport, BarSeries, DataSource, Instrument
 from tests.market.conftest import SAMPLE, daily_csv
 
 WALL = datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
@@ -66,6 +67,34 @@ def test_a_position_is_marked_at_the_newest_price_known(sample: BarImport) -> No
     # The sample stands still at the open of its last bar; before that it would be the close of the bar before.
     assert point.price == Decimal(sample_rows("IBM")[-1]["Open"])
     assert point.time == LAST_OPEN
+
+
+def test_many_series_are_marked_as_each_alone(sample: BarImport, put: Callable[..., BarImport]) -> None:
+    put(daily_csv(5), source="mine", clock="live")
+    names = {
+        selectors.SeriesName("IBM", "sample", "1d", "none"),
+        selectors.SeriesName("IBM", "sample", "1d", "split_dividend"),
+        selectors.SeriesName("MSFT", "sample", "1d", "none"),
+        selectors.SeriesName("ACME", "mine", "1d", "none"),
+        # Generated without ever having been imported.
+        selectors.SeriesName("IBM", "demo", "1d", "none"),
+    }
+    # No such series; a row without bars; a symbol that cannot be generated; a name that mixes those of others.
+    instrument, source = Instrument.objects.get(symbol="IBM"), DataSource.objects.get(slug="mine")
+    BarSeries.objects.create(instrument=instrument, source=source, timeframe="1h", adjustment="none")
+    without = {
+        selectors.SeriesName("IBM", "gone", "1d", "none"),
+        selectors.SeriesName("IBM", "mine", "1h", "none"),
+        selectors.SeriesName("no symbol", "demo", "1d", "none"),
+        selectors.SeriesName("ACME", "sample", "1d", "none"),
+        selectors.SeriesName("IBM", "demo", "1d", "split"),
+    }
+    marks = selectors.mark_prices(names | without, wall=WALL)
+    assert marks == {name: selectors.mark_price(**asdict(name), wall=WALL) for name in names}
+    for name in without:
+        with pytest.raises(SeriesUnknown):
+            selectors.mark_price(**asdict(name), wall=WALL)
+    assert selectors.mark_prices((), wall=WALL) == {}
 
 
 def test_without_words_one_gets_the_default_source_and_the_most_adjusted_series(sample: BarImport) -> None:

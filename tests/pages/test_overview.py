@@ -104,23 +104,6 @@ def test_a_strategy_that_is_stopped_alone_is_named(
     assert "Trading is stopped." not in html
 
 
-def test_the_number_of_queries_does_not_grow_with_the_runs(
-    browser: Browser,
-    account: Account,
-    make_run: Callable[..., WorkflowExecution],
-    django_assert_max_num_queries: Callable[..., object],
-) -> None:
-    client = browser("viewer")
-    client.get("/")
-    make_run()
-    with django_assert_max_num_queries(200) as few:  # type: ignore[attr-defined]
-        client.get("/")
-    for _ in range(5):
-        make_run("failed", started_at=None, error_code="X")
-    with django_assert_max_num_queries(len(few)):  # type: ignore[attr-defined]
-        client.get("/")
-
-
 def test_a_database_that_is_away_gives_a_page_that_says_so(browser: Browser) -> None:
     client = browser("viewer")
     with mock.patch("executions.views.pages.overview_context", side_effect=OperationalError("gone")):

@@ -145,20 +145,6 @@ def test_walking_to_the_end_and_back_shows_every_run_once(browser: Browser, make
     assert not _link(page, "prev")
 
 
-def test_the_number_of_queries_of_the_list_is_constant(
-    browser: Browser, make_run: MakeRun, django_assert_max_num_queries: Callable[..., Any]
-) -> None:
-    client = browser("viewer")
-    make_run()
-    client.get("/runs/")
-    with django_assert_max_num_queries(100) as few:
-        client.get("/runs/")
-    for _ in range(8):
-        make_run()
-    with django_assert_max_num_queries(len(few)):
-        client.get("/runs/")
-
-
 # --------------------------------------------------------------------------------------------------------- actions
 
 

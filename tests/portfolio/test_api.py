@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from market.models import BarSeries
 from portfolio import services
-from portfolio.models import Account, Fill, Order, PaperOrder
+from portfolio.models import Account, Order, PaperOrder
 from safety import services as safety
 from tests.conftest import user_with_role
 from tests.portfolio.conftest import Prices
@@ -168,22 +168,6 @@ def test_lists_page_by_cursor_newest_first(acme: BarSeries, place: Place, api: C
         url = page["next"]
     assert seen == made[::-1]
     assert len(viewer.get("/api/portfolio/fills?page_size=2").json()["results"]) == 2
-
-
-@pytest.mark.parametrize(
-    "path", ["/api/portfolio/orders", "/api/portfolio/fills", "/api/portfolio/positions", "/api/portfolio/equity"]
-)
-def test_the_number_of_queries_does_not_grow_with_the_rows(
-    prices: Prices, place: Place, api: Clients, django_assert_max_num_queries: Any, path: str
-) -> None:
-    for number, symbol in enumerate(("ACME", "BETA", "GAMMA", "DEAR")):
-        prices.series(symbol, [(100, 101, 99, 100)] * 3)
-        place(symbol=symbol, client_order_id=str(number))
-    assert Fill.objects.count() == 4
-    viewer = api("viewer")
-    # A position's mark reads its series' row; everything else is one query for the page.
-    with django_assert_max_num_queries(4 + 4 * (path == "/api/portfolio/positions")):
-        assert len(viewer.get(path).json()) > 0
 
 
 @pytest.mark.parametrize("who", ["admin"])

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from tests.workflows.conftest import SYSTEM
 from tests.workflows.samples import sample_bars
@@ -119,28 +117,3 @@ def test_the_admin_shows_definitions_and_acts_through_the_services(
     client.post("/admin/workflows/workflow/", {**act, "action": "restore"})
     client.post("/admin/workflows/workflow/", {**act, "action": "clone"})
     assert Workflow.objects.alive().count() == 2
-
-
-@pytest.mark.parametrize("path", ["workflows", "strategies", "workflows/{id}", "workflows/{id}/versions"])
-def test_a_read_costs_the_same_number_of_queries_however_many_rows(
-    api: Callable[..., Any], make_workflow: Any, make_strategy: Any, path: str
-) -> None:
-    row = make_workflow("first")
-    make_strategy("first", workflow_id=row.pk)
-    client = api("viewer")
-    url = f"/api/v1/{path.format(id=row.pk)}"
-
-    def cost() -> int:
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
-            assert client.get(url).status_code == 200
-        return len(queries)
-
-    cost()  # the role is looked up once per user object
-    before = cost()
-    for index in range(6):
-        make_workflow(f"w{index}")
-        make_strategy(f"s{index}", workflow_id=row.pk)
-        services.workflow_update(actor=SYSTEM, workflow_id=row.pk, **{**template("two_indicator"), "name": "first"})
-    assert cost() == before

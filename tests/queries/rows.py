@@ -1,0 +1,210 @@
+"""A desk to count queries on: whatever table a list reads, it has more rows after `Rows.more()` than before."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser, Group
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+
+from executions.models import StepExecution, WorkerHeartbeat, WorkflowExecution
+from executions.news import stream_of
+from market.models import BarImport, DataSource, Instrument
+from portfolio import services as portfolio
+from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperFill, PaperOrder, Position
+from safety import sentinel
+from safety.models import AlertEvent, AuditLog, DayCounter, GateDecision, KillSwitch, KillSwitchEvent
+from tests.portfolio.conftest import Prices
+from tradingsite.common.actor import Actor
+from tradingsite.common.clock import utcnow
+from tradingsite.common.ids import uuid7
+from tradingsite.common.models import ApiKey, IdempotencyRecord, LiveEvent, LiveStream, OutboxMessage, SocketTicket
+from workflows.choices import WorkflowType
+from workflows.models import Strategy, Workflow, WorkflowVersion
+
+_BARS = [(100.0, 104.0, 99.0, 101.0), (101.0, 105.0, 100.0, 102.0), (103.0, 110.0, 90.0, 95.0)]
+_SERIES = {"timeframe": "1d", "adjustment": "none"}
+
+
+class Rows:
+    """Adds one row of each kind at a time, and a child to the first row of each kind that has children.
+
+    Every row has relations of its own (its author, its instrument, its source), so that a list which follows them row
+    by row is found out.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.account: Account = portfolio.account_ensure_default(actor=Actor.system("tests"))
+        self.more(1)
+        # The rows that routes of one thing and its children are asked for.
+        self.key = ApiKey.objects.earliest("created_at")
+        self.bar_import = BarImport.objects.earliest("created_at")
+        self.alert = AlertEvent.objects.earliest("created_at")
+        self.order = Order.objects.earliest("created_at")
+        self.paper_order = PaperOrder.objects.earliest("created_at")
+        self.workflow = Workflow.objects.earliest("created_at")
+        self.strategy = Strategy.objects.earliest("created_at")
+        self.run = WorkflowExecution.objects.earliest("created_at")
+        self.crontab = CrontabSchedule.objects.earliest("pk")
+        self.clocked = ClockedSchedule.objects.earliest("pk")
+        self._version(self.workflow, 2, None)
+        self.more(1)
+
+    def more(self, times: int = 3) -> None:
+        """Let every list of the desk grow by `times` rows."""
+        for _ in range(times):
+            self.count += 1
+            author = get_user_model().objects.create(username=f"person{self.count}")
+            self._access(author)
+            instrument = self._market(author)
+            run = self._runs(author)
+            self._portfolio(instrument, run)
+            self._safety()
+            self._foundations()
+            self._schedules()
+
+    def _access(self, author: AbstractBaseUser) -> None:
+        author.groups.add(Group.objects.create(name=f"group{self.count}"))  # type: ignore[attr-defined]
+        soon = utcnow() + timedelta(minutes=1)
+        ApiKey.objects.create(name="key", prefix=f"p{self.count}", hashed_secret="x", role="viewer", created_by=author)
+        SocketTicket.objects.create(
+            hashed_ticket=str(self.count),
+            user=author,
+            actor_kind="user",
+            actor_name="x",
+            role="viewer",
+            expires_at=soon,
+        )
+        IdempotencyRecord.objects.create(scope="x", key=str(self.count), fingerprint="x", expires_at=soon)
+
+    def _market(self, author: AbstractBaseUser) -> Instrument:
+        source = DataSource.objects.create(
+            slug=f"source{self.count}", title="A source", kind="import", clock="historical"
+        )
+        symbol = f"SYM{self.count}"
+        Prices().series(symbol, _BARS, default_source=source, created_by_id=author.pk)
+        BarImport.objects.create(
+            source_slug=source.slug, status="done", actor_name="x", created_by_id=author.pk, report={"rows": 3}
+        )
+        return Instrument.objects.get(symbol=symbol)
+
+    def _version(self, workflow: Workflow, number: int, author: AbstractBaseUser | None) -> WorkflowVersion:
+        step = {"name": f"step {number}", "type": "market_data", "config": {}}
+        return WorkflowVersion.objects.create(
+            workflow=workflow, version_number=number, type=WorkflowType.CUSTOM, steps=[step], created_by=author
+        )
+
+    def _runs(self, author: AbstractBaseUser) -> WorkflowExecution:
+        workflow = Workflow.objects.create(name=f"Workflow {self.count}", type="custom", created_by=author)
+        workflow.current_version = version = self._version(workflow, 1, author)
+        workflow.save()
+        strategy = Strategy.objects.create(name=f"Strategy {self.count}", workflow=workflow, created_by=author)
+        inline = Strategy.objects.create(name=f"Inline {self.count}", created_by=None)
+        now = utcnow()
+
+        def run_of(which: Strategy, **fields: Any) -> WorkflowExecution:
+            said = {"task_id": str(uuid7()), "status": "completed", "started_at": now, "completed_at": now, **fields}
+            return WorkflowExecution.objects.create(strategy=which, **said)
+
+        run = run_of(strategy, workflow=workflow, workflow_version=version, created_by=author)
+        run_of(inline)
+        first = getattr(self, "run", run)
+        if first is not run:
+            self._version(self.workflow, self.count + 1, author)
+            Strategy.objects.create(name=f"Also {self.count}", workflow=self.workflow, created_by=author)
+            run_of(self.strategy, workflow=self.workflow, workflow_version=version, created_by=author)
+        for which in {first, run}:
+            StepExecution.objects.create(
+                execution=which, index=self.count, name=f"step {self.count}", type="market_data", status="completed",
+                started_at=now, completed_at=now,
+                # Only the newest step that holds these is shown, with all of its lines.
+                output={"decisions": [{"symbol": f"SYM{n}", "action": "BUY"} for n in range(self.count)]},
+            )  # fmt: skip
+        LiveEvent.objects.create(stream=stream_of(first.pk), feed="execution", seq=self.count, type="progress")
+        WorkerHeartbeat.objects.create(name=f"worker{self.count}", host="here", pid=self.count, queues=["runs"])
+        return first
+
+    def _portfolio(self, instrument: Instrument, run: WorkflowExecution) -> None:
+        Account.objects.create(name=f"Account {self.count}", starting_cash=Decimal(100), cash=Decimal(100))
+        order = self._order(instrument, run, status="filled", filled_quantity=Decimal(2))
+        self._order(instrument, run, status="accepted")
+        for number, which in enumerate((order, getattr(self, "order", order))):
+            Fill.objects.create(
+                venue_fill_id=f"{self.count}-{number}", account=self.account, order=which, instrument=instrument,
+                sequence=2 * self.count + number, side="buy", quantity=Decimal(1), price=Decimal(100),
+                fee=Decimal("0.1"), occurred_at=utcnow(),
+            )  # fmt: skip
+        self._position(instrument, "prices-historical")
+        self._position(Instrument.objects.create(symbol=f"GEN{self.count}"), "demo")
+        self._position(Instrument.objects.create(symbol=f"LOST{self.count}"), "gone")
+        EquitySnapshot.objects.create(
+            account=self.account, at=utcnow() + timedelta(seconds=self.count), cash=Decimal(1),
+            positions_value=Decimal(1), equity=Decimal(2),
+        )  # fmt: skip
+        now = utcnow()
+        paper = PaperOrder.objects.create(
+            client_order_id=f"c{self.count}", account=self.account, symbol=instrument.symbol, side="buy",
+            type="market", quantity=Decimal(1), fee_rate=Decimal(0), slippage=Decimal(0), source="prices-historical",
+            market_time=now, bars_seen_until=now, quotes_seen_until=now, **_SERIES,
+        )  # fmt: skip
+        for number, which in enumerate((paper, getattr(self, "paper_order", paper))):
+            PaperFill.objects.create(
+                venue_fill_id=f"{self.count}-{number}", order=which, quantity=Decimal(1), price=Decimal(100),
+                fee=Decimal(0), occurred_at=now,
+            )  # fmt: skip
+
+    def _order(self, instrument: Instrument, run: WorkflowExecution, **fields: Any) -> Order:
+        return Order.objects.create(
+            client_order_id=f"{self.count}-{fields['status']}", account=self.account, instrument=instrument,
+            strategy_id=run.strategy_id, execution_id=run.pk, mode="paper", side="buy", type="market",
+            quantity=Decimal(2), reference_price=Decimal(100), source="prices-historical", **_SERIES, **fields,
+        )  # fmt: skip
+
+    def _position(self, instrument: Instrument, source: str) -> None:
+        Position.objects.create(
+            account=self.account, instrument=instrument, quantity=Decimal(1), cost=Decimal(100),
+            average_price=Decimal(100), source=source, **_SERIES,
+        )  # fmt: skip
+
+    def _safety(self) -> None:
+        who = {"actor_kind": "user", "actor_name": "x"}
+        killed, by_file = str(uuid7()), str(uuid7())
+        KillSwitch.objects.create(scope=killed, active=True, reason="stopped", since=utcnow(), by="x")
+        KillSwitch.objects.create(scope=by_file, active=False)
+        sentinel.write(by_file, {"reason": "stopped by file"})
+        KillSwitchEvent.objects.create(scope=killed, action="killed", **who)
+        DayCounter.objects.create(day=utcnow().date(), account_id=uuid7(), name="trades", value=self.count)
+        for allowed, code in ((True, ""), (False, "POSITION_EXCEEDS_LIMIT")):
+            GateDecision.objects.create(
+                allowed=allowed, code=code, client_order_id=str(self.count), account_id=self.account.pk, symbol="SYM1",
+                side="buy", order_type="market", quantity="1", mode="paper", actor_name="x",
+            )  # fmt: skip
+        AlertEvent.objects.create(name="Notice", kind="notify", severity="info", message=f"alert {self.count}")
+        AuditLog.objects.create(
+            door="api", action="test", target_type="x", target_id=str(self.count), target_repr="x", **who
+        )
+
+    def _foundations(self) -> None:
+        OutboxMessage.objects.create(task="executions.run", task_id=str(uuid7()), queue="runs")
+        LiveStream.objects.create(name=f"stream{self.count}", seq=self.count)
+
+    def _schedules(self) -> None:
+        made = {
+            "interval": IntervalSchedule.objects.create(every=self.count, period="seconds"),
+            "crontab": CrontabSchedule.objects.create(minute=str(self.count)),
+            "solar": SolarSchedule.objects.create(event="sunrise", latitude=self.count, longitude=0),
+            "clocked": ClockedSchedule.objects.create(clocked_time=utcnow()),
+        }
+        for kind, schedule in made.items():
+            for which in {schedule, getattr(self, kind, schedule)}:
+                PeriodicTask.objects.create(
+                    name=f"{kind} {self.count} {which.pk}", task="x", one_off=kind == "clocked", **{kind: which}
+                )

@@ -1,0 +1,216 @@
+"""Every list of the API, every page and every table of the admin needs as many queries for many rows as for few."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.urls import reverse
+
+from market import store
+from tests.permissions.test_permissions import ROUTES
+from tests.queries.rows import Rows
+from tests.support.queries import SNAPSHOT, assert_constant_queries
+
+Client = Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """One route, as the table of permissions names it.
+
+    Attributes:
+        of: what stands in the place of the parameters, given the rows.
+        query: the query string; some lists read more when they are asked for more.
+        grows: whether its answer gets longer with the desk. What shows one row, or none, is counted all the same.
+    """
+
+    name: str
+    of: Callable[[Rows], dict[str, Any]] = field(default=lambda rows: {})
+    query: str = ""
+    grows: bool = True
+
+    def __str__(self) -> str:
+        return self.name + self.query
+
+    def url(self, rows: Rows, prefix: str) -> str:
+        return prefix + self.name.partition(" ")[2].format(**self.of(rows)) + self.query
+
+
+def _pk(attribute: str, name: str = "pk", **more: Any) -> Callable[[Rows], dict[str, Any]]:
+    return lambda rows: {name: getattr(rows, attribute).pk, **more}
+
+
+API = (
+    Case("GET /auth/keys"),
+    Case("GET /auth/keys", query="?page_size=1&page=2", grows=False),
+    Case("GET /auth/keys/{pk}", _pk("key"), grows=False),
+    Case("GET /auth/me", grows=False),
+    Case("GET /market/instruments"),
+    Case("GET /market/instruments", query="?search=SYM&ordering=-name"),
+    Case("GET /market/instruments/{symbol}", lambda rows: {"symbol": "SYM1"}, grows=False),
+    Case("GET /market/imports"),
+    Case("GET /market/imports/{pk}", _pk("bar_import"), grows=False),
+    Case("GET /market/bars", query="?symbol=SYM1&source=prices-historical", grows=False),
+    Case("GET /market/sources"),
+    Case("GET /market/indicators", grows=False),
+    Case("GET /safety"),
+    Case("GET /safety/limits", grows=False),
+    Case("GET /safety/decisions"),
+    Case("GET /safety/decisions", query="?count=true"),
+    Case("GET /safety/history"),
+    Case("GET /alerts/history"),
+    Case("GET /alerts/history/{pk}", _pk("alert"), grows=False),
+    Case("GET /audit"),
+    Case("GET /portfolio"),
+    Case("GET /portfolio/positions"),
+    Case("GET /portfolio/equity"),
+    Case("GET /portfolio/fills"),
+    Case("GET /portfolio/orders"),
+    Case("GET /portfolio/orders", query="?count=true&page_size=2", grows=False),
+    Case("GET /portfolio/orders/{pk}", _pk("order")),
+    Case("GET /workflows"),
+    Case("GET /workflows", query="?ordering=-executions_count"),
+    Case("GET /workflows/{id}", _pk("workflow", "id")),
+    Case("GET /workflows/{id}/steps", _pk("workflow", "id"), grows=False),
+    Case("GET /workflows/{id}/versions", _pk("workflow", "id")),
+    Case("GET /workflows/{id}/versions/{number}", _pk("workflow", "id", number=1), grows=False),
+    Case("GET /workflows/{id}/versions/{a}/diff/{b}", _pk("workflow", "id", a=1, b=2), grows=False),
+    Case("GET /strategies"),
+    Case("GET /strategies/{id}", _pk("strategy", "id"), grows=False),
+    Case("GET /step-types", grows=False),
+    Case("GET /strategy-types", grows=False),
+    Case("GET /workflow-templates", grows=False),
+    *(
+        case
+        for name in ("runs", "workflow-executions")
+        for case in (
+            Case(f"GET /{name}"),
+            Case(f"GET /{name}", query="?count=true&ordering=started_at&status=completed"),
+            Case(f"GET /{name}/{{pk}}", _pk("run")),
+            Case(f"GET /{name}/{{pk}}/steps", _pk("run")),
+            Case(f"GET /{name}/{{pk}}/events", _pk("run")),
+        )
+    ),
+)
+# The same for everybody, and made without the database.
+API_WITHOUT_ROWS = {"GET /docs", "GET /redoc", "GET /api/schema"}
+
+PAGES = (
+    Case("PAGE /"),
+    Case("PAGE /runs/"),
+    Case("PAGE /runs/", query="?status=completed"),
+    Case("PAGE /runs/{execution_id}/", _pk("run", "execution_id")),
+)
+# Probes, forms, what only takes POST, and what is made without the database.
+PAGES_WITHOUT_LISTS = {
+    "PAGE /docs/errors",
+    "PAGE /health",
+    "PAGE /health/ready",
+    "PAGE /login/",
+    "PAGE /logout/",
+    "PAGE /runs/{execution_id}/cancel/",
+    "PAGE /runs/{execution_id}/retry/",
+    "PAGE /safety/kill/",
+    "PAGE /safety/resume/",
+}
+
+TABLES = {model._meta.label: model for model in admin.site._registry}
+# There is one row of them, ever.
+SINGLE = {"safety.SafetySettings"}
+# Pages of one row that list its children, and which row that is.
+WITH_CHILDREN = {
+    "django_celery_beat.ClockedSchedule": "clocked",
+    "django_celery_beat.CrontabSchedule": "crontab",
+    "executions.WorkflowExecution": "run",
+    "portfolio.Order": "order",
+    "portfolio.PaperOrder": "paper_order",
+    "workflows.Workflow": "workflow",
+}
+
+
+@pytest.fixture
+def rows(db: None, data_dir: Path) -> Rows:
+    store.cache_clear()
+    return Rows()
+
+
+def check(name: str, client: Client, url: str, rows: Rows, *, grows: bool) -> None:
+    """Count the queries of `url` before and after the desk grew, and see that the answer did grow."""
+    sizes = []
+
+    def call() -> None:
+        answer = client.get(url)
+        assert answer.status_code == 200, answer.content
+        sizes.append(len(answer.content))
+
+    assert_constant_queries(name, call, rows.more)
+    if grows:
+        assert sizes[-1] > sizes[-2] + 10, f"{name} shows no more than before: its rows did not grow"
+
+
+@pytest.mark.parametrize("case", API, ids=str)
+def test_a_route_of_the_api_needs_as_many_queries_for_many_rows_as_for_few(
+    case: Case, api: Callable[..., Client], rows: Rows
+) -> None:
+    check(str(case), api("admin"), case.url(rows, "/api/v1"), rows, grows=case.grows)
+
+
+@pytest.mark.parametrize("case", PAGES, ids=str)
+def test_a_page_needs_as_many_queries_for_many_rows_as_for_few(
+    case: Case, browser: Callable[..., Client], rows: Rows
+) -> None:
+    check(str(case), browser("admin"), case.url(rows, ""), rows, grows=case.grows)
+
+
+@pytest.mark.parametrize("label", sorted(TABLES))
+def test_a_table_of_the_admin_needs_as_many_queries_for_many_rows_as_for_few(
+    label: str, browser: Callable[..., Client], rows: Rows
+) -> None:
+    app, name = label.lower().split(".")
+    url = reverse(f"admin:{app}_{name}_changelist")
+    check(f"ADMIN {label}", browser("admin"), url, rows, grows=label not in SINGLE)
+
+
+@pytest.mark.parametrize("label", sorted(WITH_CHILDREN))
+def test_a_row_of_the_admin_needs_as_many_queries_for_many_children_as_for_few(
+    label: str, browser: Callable[..., Client], rows: Rows
+) -> None:
+    app, name = label.lower().split(".")
+    url = reverse(f"admin:{app}_{name}_change", args=[getattr(rows, WITH_CHILDREN[label]).pk])
+    check(f"ADMIN {label} one", browser("admin"), url, rows, grows=True)
+
+
+def test_the_first_page_of_the_admin_needs_as_many_queries_for_many_rows_as_for_few(
+    browser: Callable[..., Client], rows: Rows
+) -> None:
+    check("ADMIN", browser("admin"), reverse("admin:index"), rows, grows=False)
+
+
+def test_every_route_that_answers_get_has_a_case() -> None:
+    gets = {name for name in ROUTES if name.startswith("GET ")}
+    cases = {case.name for case in API}
+    assert sorted(gets - cases - API_WITHOUT_ROWS) == [], "add these routes to API"
+    assert sorted((cases | API_WITHOUT_ROWS) - gets) == [], "these routes are no more"
+    assert cases & API_WITHOUT_ROWS == set()
+
+
+def test_every_page_has_a_case() -> None:
+    pages = {name for name in ROUTES if name.startswith("PAGE ")}
+    cases = {case.name for case in PAGES}
+    assert sorted(pages - cases - PAGES_WITHOUT_LISTS) == [], "add these pages to PAGES"
+    assert sorted((cases | PAGES_WITHOUT_LISTS) - pages) == [], "these pages are no more"
+
+
+def test_every_table_with_children_in_the_admin_has_a_case() -> None:
+    with_children = {model._meta.label for model, page in admin.site._registry.items() if page.inlines}
+    assert with_children == set(WITH_CHILDREN)
+
+
+def test_the_reviewed_numbers_are_those_of_the_cases() -> None:
+    names = {str(case) for case in (*API, *PAGES)} | {"ADMIN"}
+    names |= {f"ADMIN {label}" for label in TABLES} | {f"ADMIN {label} one" for label in WITH_CHILDREN}
+    assert set(json.loads(SNAPSHOT.read_text())) == names
