@@ -13,6 +13,7 @@ TABLE: dict[str, str] = {
     "GET /api/schema": "anyone",
     "POST /auth/token": "anyone",
     "POST /auth/token/refresh": "anyone",
+    "PAGE /docs/errors": "anyone",
     "PAGE /login/": "anyone",
     "PAGE /logout/": "anyone",
     # Access
