@@ -1,7 +1,8 @@
 """What every test may ask for: users by role, API clients, an actor, a data folder, a standing clock.
 
-Two rules of the suite live here too. A test marked `postgres` is deselected on SQLite (it says nothing there), and
-a skip or an expected failure counts as a failure: what could not run has not passed.
+Two rules of the suite live here too. A test is deselected on the database where it says nothing: one marked `postgres`
+on SQLite, one that asks no database on PostgreSQL, where it would only be repeated. And a skip or an expected failure
+counts as a failure: what could not run has not passed.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,11 +33,24 @@ hypothesis_settings.load_profile("suite")
 PASSWORD = "correct horse battery staple"
 
 
+_DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup"}
+
+
+def _says_something(item: pytest.Item, on_postgres: bool) -> bool:
+    """Whether a test can tell this database from the other: races only on PostgreSQL, pure computing on neither twice."""
+    if item.get_closest_marker("postgres") is not None:
+        return on_postgres
+    if not on_postgres or item.get_closest_marker("e2e") is not None:
+        return True
+    uses_database = _DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
+    return bool(uses_database) or item.get_closest_marker("django_db") is not None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
-        return
-    kept = [item for item in items if item.get_closest_marker("postgres") is None]
-    dropped = [item for item in items if item.get_closest_marker("postgres") is not None]
+    on_postgres = settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
+    kept, dropped = [], []
+    for item in items:
+        (kept if _says_something(item, on_postgres) else dropped).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
