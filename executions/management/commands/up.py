@@ -45,7 +45,12 @@ class Command(BaseCommand):
         listener = self._listen(host, port)
         if not settings.EMBEDDED:
             self.stdout.write("REDIS_URL or BROKER_URL is set: this process also serves the broker's queues.")
-        report = desk_setup(write=self.stdout.write)
+        try:
+            report = desk_setup(write=self.stdout.write)
+        except KeyboardInterrupt:
+            # Each part of the set-up is one transaction or adds nothing twice; the next start goes on.
+            self.stdout.write("Stopped before the desk was set up.")
+            return
         workers = EmbeddedWorkers()
         config = uvicorn.Config(
             "tradingsite.asgi:application",
