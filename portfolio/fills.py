@@ -64,7 +64,9 @@ def order_move(
 def order_announce(order: Order) -> None:
     """Tell the sockets of the order's run, if it has one, how the order stands."""
     if order.execution_id is not None:
-        publish(f"execution:{order.execution_id}", "order", order_facts(order))
+        publish(
+            f"execution:{order.execution_id}", "order", {"execution_id": str(order.execution_id), **order_facts(order)}
+        )
 
 
 def order_facts(order: Order) -> dict[str, Any]:

@@ -10,13 +10,13 @@ http = get_asgi_application()
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 
+from tradingsite.common.access.sockets import OriginGuard
 from tradingsite.urls import websocket_urlpatterns
 
 application = ProtocolTypeRouter(
     {
         "http": http,
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns()))),
+        "websocket": OriginGuard(AuthMiddlewareStack(URLRouter(websocket_urlpatterns()))),
     }
 )

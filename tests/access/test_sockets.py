@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 from tests.conftest import user_with_role
 from tradingsite.common import clock
 from tradingsite.common.access.services import ticket_issue, ticket_redeem
-from tradingsite.common.access.sockets import actor_from_scope
+from tradingsite.common.access.sockets import OriginGuard, actor_from_scope
 from tradingsite.common.actor import Actor
 from tradingsite.common.models import SocketTicket
 from tradingsite.common.roles import Role
@@ -90,3 +90,35 @@ def test_of_ten_sockets_with_one_ticket_one_comes_in() -> None:
         thread.join()
     assert len(found) == 10
     assert len([actor for actor in found if actor is not None]) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "passes"),
+    [
+        ([], True),
+        ([(b"origin", b"http://desk.example")], True),
+        ([(b"origin", b"http://elsewhere.example")], False),
+        ([(b"origin", b"null")], False),
+    ],
+    ids=["a program", "the site's own page", "a page of another site", "a page that hides where it is from"],
+)
+async def test_only_pages_of_other_sites_are_kept_from_the_sockets(
+    settings: Any, headers: list[tuple[bytes, bytes]], passes: bool
+) -> None:
+    settings.ALLOWED_HOSTS = ["desk.example"]
+    reached: list[bool] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(True)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await OriginGuard(application)({"type": "websocket", "path": "/", "headers": headers}, receive, send)
+    assert bool(reached) is passes
+    assert [message["type"] for message in sent] == ([] if passes else ["websocket.close"])

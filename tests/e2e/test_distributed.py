@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from tests.e2e import walk
+from tests.e2e import sockets, walk
 from tests.support.desk import Desk, Program, desk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.postgres, pytest.mark.xdist_group("e2e")]
@@ -61,6 +61,11 @@ def test_the_readmes_calls_come_to_the_same_figures_on_servers(cluster: Cluster)
         assert cash == 100_000
         run = walk.walk(cluster.desk)
         walk.assert_bought_by_hand(client, run, cash)
+
+
+def test_a_program_hears_on_the_web_process_what_a_worker_does(cluster: Cluster) -> None:
+    with cluster.desk.client() as client:
+        sockets.listened_run(cluster.desk, client)
 
 
 def test_the_other_worker_goes_on_within_ten_seconds_when_one_is_killed_in_a_step(cluster: Cluster) -> None:

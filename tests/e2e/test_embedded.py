@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e import walk
+from tests.e2e import sockets, walk
 from tests.support.desk import PASSWORD, Desk, Program, desk, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
@@ -64,6 +64,11 @@ def test_the_readmes_calls_buy_what_the_file_says_at_the_price_it_says(started: 
         cash = Decimal(walk.get(client, "/api/portfolio")["cash"])
         run = walk.walk(started.desk)
         walk.assert_bought_by_hand(client, run, cash)
+
+
+def test_a_program_hears_a_run_step_by_step_and_may_ask_for_it_again(started: Started) -> None:
+    with started.desk.client() as client:
+        sockets.listened_run(started.desk, client)
 
 
 def test_a_killed_desk_goes_on_at_the_step_it_was_in_and_adds_nothing_twice(started: Started) -> None:
