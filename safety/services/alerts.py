@@ -16,6 +16,9 @@ from tradingsite.common.ids import uuid7
 
 logger = logging.getLogger(__name__)
 
+# A notice that all went well is in the history; in the log it would only hide what did not.
+_LEVELS = {Severity.INFO: logging.DEBUG, Severity.WARNING: logging.WARNING, Severity.CRITICAL: logging.ERROR}
+
 
 def alert_raise(
     *,
@@ -56,7 +59,7 @@ def alert_raise(
         if not created:
             return event
         live.publish("alerts", "alert", selectors.alert_as_json(event))
-    logger.info("alert %s by %s: %s", event.severity, actor.name, event.name)
+    logger.log(_LEVELS[Severity(severity)], "alert %s by %s: %s", event.severity, actor.name, event.name)
     return event
 
 
