@@ -20,6 +20,13 @@ class OrderType(TextChoices):
     LIMIT = "limit"
 
 
+class OrderPurpose(TextChoices):
+    """What a plan meant an order to do. It is held against the position at the moment of the order."""
+
+    OPEN = "open", "Open a position where there is none"
+    CLOSE = "close", "Make a position smaller"
+
+
 class TradingMode(TextChoices):
     PAPER = "paper"
     LIVE = "live"

@@ -8,6 +8,9 @@ NOT_SENT = "NOT_SENT"
 ACCOUNT_MODE_MISMATCH = "ACCOUNT_MODE_MISMATCH"
 """A live order on a paper account, or the other way round."""
 
+POSITION_CHANGED = "POSITION_CHANGED"
+"""The order was planned to open a position where there is one by now, or to close one that is no longer there."""
+
 
 class AccountMissing(Conflict):
     code, title = "ACCOUNT_MISSING", "The desk has no account yet"

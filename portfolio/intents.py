@@ -6,12 +6,12 @@ from decimal import Decimal
 from django.db import transaction
 
 from market.models import Instrument
-from portfolio.choices import OrderSide, OrderStatus, OrderType, TradingMode
-from portfolio.errors import ACCOUNT_MODE_MISMATCH, ClientOrderIdReused
+from portfolio.choices import OrderPurpose, OrderSide, OrderStatus, OrderType, TradingMode
+from portfolio.errors import ACCOUNT_MODE_MISMATCH, POSITION_CHANGED, ClientOrderIdReused
 from portfolio.facts import SeriesFacts, exposure_of
 from portfolio.fills import order_announce
 from portfolio.models import Account, Order
-from safety.gate import OrderIntent, Verdict
+from safety.gate import Exposure, OrderIntent, Verdict, reduces_risk
 from safety.services import order_check
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
@@ -62,7 +62,9 @@ def existing_order(intent: Order) -> Order | None:
     return order
 
 
-def intent_commit(*, actor: Actor, intent: Order, facts: SeriesFacts, wall: datetime) -> Order:
+def intent_commit(
+    *, actor: Actor, intent: Order, facts: SeriesFacts, wall: datetime, purpose: OrderPurpose | None = None
+) -> Order:
     """Ask the gate and commit the intent. Durable: an intent inside another transaction might be sent and forgotten."""
     with transaction.atomic(durable=True):
         account = Account.objects.locked(intent.account_id)
@@ -72,23 +74,20 @@ def intent_commit(*, actor: Actor, intent: Order, facts: SeriesFacts, wall: date
         intent.account = account
         intent.source, intent.timeframe, intent.adjustment = facts.source, facts.timeframe, facts.adjustment
         intent.reference_price, intent.submitted_market_time = facts.reference_price, facts.market_time
-        mismatch = intent.mode != account.mode
-        verdict = order_check(
-            intent=intent_of(intent, intent.instrument),
-            exposure=exposure_of(
-                account=account,
-                instrument=intent.instrument,
-                side=OrderSide(intent.side),
-                quantity=intent.quantity,
-                strategy_id=intent.strategy_id,
-                wall=wall,
-            ),
-            actor=actor,
-            # An order that this account cannot carry must not use up the day's trades.
-            consume=not mismatch,
+        judged = intent_of(intent, intent.instrument)
+        exposure = exposure_of(
+            account=account,
+            instrument=intent.instrument,
+            side=OrderSide(intent.side),
+            quantity=intent.quantity,
+            strategy_id=intent.strategy_id,
+            wall=wall,
         )
+        refusal = _refusal(judged, exposure, account, purpose)
+        # An order that is refused whatever the gate says must not use up the day's trades.
+        verdict = order_check(intent=judged, exposure=exposure, actor=actor, consume=refusal is None)
         intent.decision_id = verdict.decision_id
-        intent.status, intent.code, intent.detail = _first_status(verdict, account, mismatch=mismatch)
+        intent.status, intent.code, intent.detail = _first_status(verdict, refusal)
         if intent.status == OrderStatus.DENIED:
             intent.closed_at = utcnow()
         intent.save(force_insert=True)
@@ -128,9 +127,22 @@ def intent_of(order: Order, instrument: Instrument) -> OrderIntent:
     )
 
 
-def _first_status(verdict: Verdict, account: Account, *, mismatch: bool) -> tuple[OrderStatus, str, str]:
+def _refusal(
+    judged: OrderIntent, exposure: Exposure, account: Account, purpose: OrderPurpose | None
+) -> tuple[str, str] | None:
+    """Return why the order service itself refuses, as code and detail. Under the account's lock, like the gate."""
+    if judged.mode != account.mode:
+        return ACCOUNT_MODE_MISMATCH, f"Account {account.name} trades {account.mode} only."
+    if purpose is OrderPurpose.OPEN and (exposure.position_quantity or exposure.open_buy_quantity):
+        return POSITION_CHANGED, f"It was planned while no {judged.symbol} was held or being bought, and now there is."
+    if purpose is OrderPurpose.CLOSE and not reduces_risk(judged, exposure):
+        return POSITION_CHANGED, f"It was planned to close a position in {judged.symbol} that is no longer that large."
+    return None
+
+
+def _first_status(verdict: Verdict, refusal: tuple[str, str] | None) -> tuple[OrderStatus, str, str]:
     if not verdict.allowed:
         return OrderStatus.DENIED, verdict.code, verdict.detail[:500]
-    if mismatch:
-        return OrderStatus.DENIED, ACCOUNT_MODE_MISMATCH, f"Account {account.name} trades {account.mode} only."
+    if refusal is not None:
+        return OrderStatus.DENIED, *refusal
     return OrderStatus.PENDING, "", ""

@@ -23,7 +23,7 @@ from django.db import transaction
 
 from market import selectors as market
 from portfolio.brokers import Broker, BrokerOrder, BrokerUncertain, DuplicateClientOrderId, OrderRequest, broker_for
-from portfolio.choices import OPEN, OrderSide, OrderStatus, OrderType
+from portfolio.choices import OPEN, OrderPurpose, OrderSide, OrderStatus, OrderType
 from portfolio.errors import NOT_SENT, OrderNotOpen
 from portfolio.facts import series_facts
 from portfolio.fills import fills_apply, order_locked, order_move
@@ -61,6 +61,7 @@ def order_place(
     source: str | None = None,
     timeframe: str = "1d",
     adjustment: str | None = None,
+    purpose: OrderPurpose | None = None,
     before_send: Callable[[], None] | None = None,
 ) -> Order:
     """Put an order to the gate and, when it passes, to the broker. At most one broker order per `client_order_id`.
@@ -68,6 +69,8 @@ def order_place(
     Args:
         quantity: units of the instrument; what the gate does not allow is recorded as a denied order.
         source, timeframe, adjustment: the series that prices it; the instrument's default source when None.
+        purpose: for an order that was planned some time ago. It is denied when the position has changed meanwhile so
+            that it would do something else: add to a position, or sell what another order has sold already.
         before_send: called when the intent is committed, before anything is sent; what it raises leaves the order
             `pending` and is passed on.
 
@@ -100,7 +103,7 @@ def order_place(
         facts = series_facts(
             instrument=instrument, source=source, timeframe=timeframe, adjustment=adjustment, wall=wall
         )
-        existing = intent_commit(actor=actor, intent=intent, facts=facts, wall=wall)
+        existing = intent_commit(actor=actor, intent=intent, facts=facts, wall=wall, purpose=purpose)
     return _carry_on(order=existing, before_send=before_send, wall=wall)
 
 

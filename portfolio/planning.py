@@ -12,7 +12,7 @@ from django.db import transaction
 from market import selectors as market
 from portfolio.choices import OrderSide, OrderType, SizingMethod
 from portfolio.equity import Valuation, valuation
-from portfolio.facts import cash_needed, cash_reserved, exposure_of, with_planned
+from portfolio.facts import cash_needed, cash_reserved, exposure_of, series_facts, with_planned
 from portfolio.ledger import ZERO, amount
 from portfolio.models import Account
 from portfolio.sizing import order_quantity
@@ -56,6 +56,7 @@ class _Desk:
     mode: str
     wall: datetime
     planned: Decimal = ZERO
+    planned_orders: int = 0
     intents: list[Mapping[str, Any]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -75,7 +76,8 @@ def intents_plan(
     """Return the intents that `decisions` lead to, sells first, then buys by confidence, each with the gate's preview.
 
     One position per symbol, no pyramiding, no short selling: a BUY opens when the account is flat and nothing rests,
-    a SELL closes the whole of what is held. A preview holds back the cash of the buys before it.
+    a SELL closes the whole of what is held. Sizes and limits rest on the decision's price. A preview judges by the
+    price that the order itself will be judged by, and holds back the cash and the trades of those before it.
 
     Args:
         series: by symbol, the series that the decision rests on, as the `market_data` step names it.
@@ -147,6 +149,13 @@ def _plan_one(desk: _Desk, decision: Mapping[str, Any], series: Mapping[str, Any
             )
             if quantity <= 0:
                 return "the size comes to less than one lot"
+    facts = series_facts(
+        instrument=instrument,
+        source=series["source"],
+        timeframe=series["timeframe"],
+        adjustment=series["adjustment"],
+        wall=desk.wall,
+    )
     intent = OrderIntent(
         client_order_id=f"{desk.execution_id}-preview-{symbol}",
         account_id=desk.account.pk,
@@ -157,7 +166,7 @@ def _plan_one(desk: _Desk, decision: Mapping[str, Any], series: Mapping[str, Any
         quantity=quantity,
         order_type=OrderType.MARKET.value,
         limit_price=None,
-        reference_price=price,
+        reference_price=facts.reference_price,
         mode=desk.mode,
         quantity_precision=instrument.quantity_precision,
         lot_size=instrument.lot_size,
@@ -174,11 +183,16 @@ def _plan_one(desk: _Desk, decision: Mapping[str, Any], series: Mapping[str, Any
         ),
         desk.planned,
     )
-    verdict = order_check(intent=intent, exposure=exposure, actor=desk.actor, consume=False)
-    if side is OrderSide.BUY and verdict.allowed:
-        desk.planned += cash_needed(desk.account, quantity, limit=None, reference=price)
+    verdict = order_check(
+        intent=intent, exposure=exposure, actor=desk.actor, consume=False, trades_ahead=desk.planned_orders
+    )
+    if verdict.allowed:
+        desk.planned_orders += 1
+        if side is OrderSide.BUY:
+            desk.planned += cash_needed(desk.account, quantity, limit=None, reference=facts.reference_price)
     desk.intents.append(
         {
+            "account_id": str(desk.account.pk),
             "symbol": symbol,
             "side": side.value,
             "quantity": decimal_string(quantity),

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from market.models import DataSource
 from portfolio.equity import PositionValue, Valuation, valuation
-from portfolio.errors import AccountMissing, OrderUnknown
+from portfolio.errors import AccountMissing, AccountUnknown, OrderUnknown
 from portfolio.facts import cash_reserved
 from portfolio.ledger import divide
 from portfolio.models import Account, EquitySnapshot, Fill, Order, Position
@@ -28,6 +28,18 @@ def account_default() -> Account:
     account = Account.objects.filter(is_default=True).first()
     if account is None:
         raise AccountMissing("There is no default account: run `manage.py demo`, or make one in the admin.")
+    return account
+
+
+def account_get(account_id: UUID) -> Account:
+    """Return one account.
+
+    Raises:
+        AccountUnknown: when there is no such account.
+    """
+    account = Account.objects.filter(pk=account_id).first()
+    if account is None:
+        raise AccountUnknown
     return account
 
 

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any, ClassVar
+from uuid import UUID
 
 from rest_framework import serializers
 
 from market import selectors as market
 from portfolio import selectors, services
-from portfolio.choices import OrderSide, OrderType, SizingMethod
+from portfolio.choices import OrderPurpose, OrderSide, OrderType, SizingMethod
 from portfolio.fills import order_facts
 from portfolio.ledger import multiply
 from portfolio.planning import Plan, intents_plan
@@ -134,13 +135,13 @@ class OrderStep(StepType):
         legs: Counter[str] = Counter()
         orders: list[Mapping[str, Any]] = []
         try:
-            account = selectors.account_default()
             for done, intent in enumerate(intents):
                 context.check()
                 symbol = intent["symbol"]
                 order = services.order_place(
                     actor=context.actor,
-                    account=account,
+                    # The account that was planned for, whichever is the default one by now.
+                    account=selectors.account_get(UUID(intent["account_id"])),
                     symbol=symbol,
                     side=intent["side"],
                     quantity=Decimal(intent["quantity"]),
@@ -153,6 +154,7 @@ class OrderStep(StepType):
                     source=intent["source"],
                     timeframe=intent["timeframe"],
                     adjustment=intent["adjustment"],
+                    purpose=OrderPurpose.CLOSE if intent["reduces"] else OrderPurpose.OPEN,
                     before_send=context.check,
                 )
                 legs[symbol] += 1

@@ -14,12 +14,15 @@ from tradingsite.common.decimals import DIGITS, PLACES
 _STORABLE = Decimal(10) ** (DIGITS - PLACES)
 
 
-def order_check(*, intent: gate.OrderIntent, exposure: gate.Exposure, actor: Actor, consume: bool) -> gate.Verdict:
+def order_check(
+    *, intent: gate.OrderIntent, exposure: gate.Exposure, actor: Actor, consume: bool, trades_ahead: int = 0
+) -> gate.Verdict:
     """Ask the gate, and record the verdict with the facts that it saw.
 
     Args:
         consume: True for an order that is sent when allowed: it takes its place in the day's count, in the caller's
             transaction. False for a preview, which counts nothing.
+        trades_ahead: for the preview of several orders: how many of them would have passed before this one.
 
     Raises:
         RuntimeError: for `consume` outside a transaction, where a crash could count an order that never was.
@@ -31,7 +34,7 @@ def order_check(*, intent: gate.OrderIntent, exposure: gate.Exposure, actor: Act
     state = gate.SafetyState(
         kill_switch_active=switch.active,
         kill_switch_detail=switch.detail,
-        trades_today=selectors.trades_today(intent.account_id),
+        trades_today=selectors.trades_today(intent.account_id) + trades_ahead,
     )
     verdict = gate.evaluate(intent, exposure, limits, state)
     if consume and verdict.allowed:

@@ -7,11 +7,13 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection, connections
 
 from portfolio import facts, intents, orders, services
+from portfolio.choices import OrderPurpose
 from portfolio.models import Account, AccountQuerySet, Fill, Order, PaperOrder
 from tests.portfolio.conftest import FIRST_DAY, Prices
 from tradingsite.common import clock
@@ -56,14 +58,10 @@ def at_once(*works: Callable[[], Any]) -> list[BaseException]:
     return raised
 
 
-def placing(account: Account, symbol: str, client_order_id: str) -> Callable[[], Order]:
+def placing(account: Account, symbol: str, client_order_id: str, **changes: Any) -> Callable[[], Order]:
+    said = {"side": "buy", "quantity": Decimal(10), **changes}
     return lambda: services.order_place(
-        actor=Actor.system("test"),
-        account=account,
-        symbol=symbol,
-        side="buy",
-        quantity=Decimal(10),
-        client_order_id=client_order_id,
+        actor=Actor.system("test"), account=account, symbol=symbol, client_order_id=client_order_id, **said
     )
 
 
@@ -97,6 +95,30 @@ def test_control_without_the_accounts_lock_both_pass(desk: Account, monkeypatch:
     monkeypatch.setattr(AccountQuerySet, "locked", lambda self, account_id: self.get(pk=account_id))
     meet_after_the_facts(monkeypatch, 10)
     assert at_once(placing(desk, "ACME", "one"), placing(desk, "BETA", "two")) == []
+    assert statuses() == [("accepted", ""), ("accepted", "")]
+
+
+def opening(account: Account) -> list[Callable[[], Order]]:
+    """Two runs that planned to open a position in ACME while there was none, each with a size of its own."""
+    sizes = {"one": Decimal(5), "two": Decimal(6)}
+    return [
+        placing(account, "ACME", name, quantity=size, purpose=OrderPurpose.OPEN, strategy_id=uuid4())
+        for name, size in sizes.items()
+    ]
+
+
+def test_of_two_runs_that_open_the_same_position_exactly_one_does(
+    desk: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meet_after_the_facts(monkeypatch, 0.5)
+    assert at_once(*opening(desk)) == []
+    assert statuses() == [("accepted", ""), ("denied", "POSITION_CHANGED")]
+
+
+def test_control_without_the_accounts_lock_both_open_it(desk: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AccountQuerySet, "locked", lambda self, account_id: self.get(pk=account_id))
+    meet_after_the_facts(monkeypatch, 10)
+    assert at_once(*opening(desk)) == []
     assert statuses() == [("accepted", ""), ("accepted", "")]
 
 

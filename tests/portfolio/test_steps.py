@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 
 from market.models import BarSeries
-from portfolio import selectors
+from portfolio import selectors, services
 from portfolio.models import Account, Fill, Order, PaperOrder
 from portfolio.steps import OrderConfig, OrderStep, RiskCheckConfig, RiskCheckStep
 from safety import services as safety
 from safety.models import GateDecision
+from safety.selectors import trades_today
 from tests.portfolio.conftest import Prices
 from tradingsite.common.actor import Actor
 from tradingsite.common.api.serializers import validated
@@ -106,6 +107,7 @@ def run(actor: Actor, account: Account) -> Run:
 def test_a_buy_is_sized_by_equity_checked_and_filled(acme: BarSeries, run: Run) -> None:
     [intent] = run.decide(decision("ACME", "BUY")).check()["intents"]
     assert intent == {
+        "account_id": str(selectors.account_default().pk),
         "symbol": "ACME",
         "side": "buy",
         "quantity": "98",  # 10000 / 102 = 98.04
@@ -161,6 +163,59 @@ def test_why_a_decision_makes_no_order_is_said(
     assert run.order() == []
 
 
+def another(run: Run) -> Run:
+    """Return another run, of another strategy, at the same moment."""
+    made = Run(run.context.actor)
+    made.context = replace(made.context, strategy_id=uuid4())
+    return made
+
+
+def test_two_runs_that_both_planned_to_sell_all_sell_it_once(
+    acme: BarSeries, place: Callable[..., Order], run: Run, account: Account
+) -> None:
+    place()
+    other = another(run)
+    for each in (run, other):
+        [intent] = each.decide(decision("ACME", "SELL")).check()["intents"]
+        assert intent["verdict"]["allowed"]
+    assert [run.order()[0]["status"], other.order()[0]["code"]] == ["filled", "POSITION_CHANGED"]
+    assert selectors.position_quantity(account, "ACME") == 0
+
+
+def test_two_runs_that_both_planned_to_open_a_position_open_it_once(
+    acme: BarSeries, run: Run, account: Account
+) -> None:
+    other = another(run)
+    run.decide(decision("ACME", "BUY")).check()
+    other.decide(decision("ACME", "BUY")).check(sizing={"method": "quantity", "value": "7"})
+    assert [run.order()[0]["status"], other.order()[0]["code"]] == ["filled", "POSITION_CHANGED"]
+    assert selectors.position_quantity(account, "ACME") == 98
+    # What was never sent is none of the day's trades.
+    assert trades_today(account.pk) == 1
+
+
+def test_a_buy_that_rests_by_now_is_not_added_to(prices: Prices, run: Run, account: Account) -> None:
+    prices.series("ACME", [(100, 101, 99, 100)] * 3)
+    other = another(run)
+    run.decide(decision("ACME", "BUY", "50")).check()
+    other.decide(decision("ACME", "BUY")).check(sizing={"method": "quantity", "value": "7"})
+    assert run.order(order_type="limit")[0]["status"] == "accepted"
+    assert other.order()[0]["code"] == "POSITION_CHANGED"
+
+
+def test_a_run_trades_in_the_account_that_it_planned_for(
+    acme: BarSeries, place: Callable[..., Order], run: Run, account: Account, actor: Actor
+) -> None:
+    run.decide(decision("ACME", "BUY")).check()
+    other = Account(name="Other", starting_cash=Decimal(50_000), is_default=True)
+    services.account_save(actor=actor, account=other)
+    assert selectors.account_default().pk == other.pk
+    assert run.order()[0]["status"] == "filled"
+    assert run.order()[0]["status"] == "filled"  # and again, without another content under the same id
+    assert selectors.position_quantity(account, "ACME") == 98
+    assert selectors.position_quantity(other, "ACME") == 0
+
+
 def test_sells_can_be_switched_off(acme: BarSeries, place: Callable[..., Order], run: Run) -> None:
     place()
     output = run.decide(decision("ACME", "SELL")).check(close_on_sell="none")
@@ -190,6 +245,27 @@ def test_a_preview_counts_the_cash_of_the_buys_before_it(
     )["intents"]
     assert first["verdict"]["allowed"]
     assert second["verdict"]["code"] == "INSUFFICIENT_CASH"
+
+
+def test_a_preview_judges_by_the_price_that_the_order_will_be_judged_by(
+    acme: BarSeries, run: Run, admin_actor: Actor
+) -> None:
+    safety.limits_update(actor=admin_actor, changes={"order_notional_limit": "10000"})
+    # 98 at the close of 102 are 9,996, and at the open of 103, where the market stands, 10,094.
+    [intent] = run.decide(decision("ACME", "BUY")).check()["intents"]
+    assert intent["verdict"]["code"] == "ORDER_NOTIONAL_EXCEEDS_LIMIT"
+    assert run.order()[0]["code"] == "ORDER_NOTIONAL_EXCEEDS_LIMIT"
+
+
+def test_a_preview_counts_the_trades_of_the_orders_before_it(
+    acme: BarSeries, prices: Prices, run: Run, admin_actor: Actor
+) -> None:
+    safety.limits_update(actor=admin_actor, changes={"daily_trade_limit": 1})
+    prices.series("BETA", [(100, 101, 99, 100)] * 3)
+    decisions = decision("ACME", "BUY", confidence=0.9), decision("BETA", "BUY", "100")
+    intents = run.decide(*decisions).check()["intents"]
+    assert [intent["verdict"]["code"] for intent in intents] == ["", "DAILY_TRADES_EXCEEDED"]
+    assert [order["code"] for order in run.order()] == ["", "DAILY_TRADES_EXCEEDED"]
 
 
 def test_a_denied_intent_becomes_a_denied_order(acme: BarSeries, run: Run) -> None:
