@@ -12,7 +12,7 @@ from typing import Any, Self
 from celery import Celery, current_app
 from celery.beat import Service
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 
 from executions.watchdog import requeue_pending
 from tradingsite.common import lifecycle
@@ -50,8 +50,10 @@ class Clock:
                 # The scheduler is named, since an embedded service would otherwise keep a file in the working folder.
                 self._service = Service(self._app, max_interval=1, scheduler_cls=self._app.conf.beat_scheduler)
                 self._service.start(embedded_process=True)
-            except (DatabaseError, OSError) as error:
+            except (Error, OSError) as error:
                 logger.warning("the clock cannot work for now: %s", error)
+            except Exception:  # nobody would start this thread again
+                logger.exception("the clock cannot work for now")
             self._ended.wait(self.PAUSE_S)
 
 

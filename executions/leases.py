@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections
 
 from executions.errors import HandOver, LeaseLost, RunCancelled, StepTimedOut
 from executions.fence import LEASE, Claim, renew
@@ -91,16 +91,25 @@ class LeaseKeeper:
                 if not leases:
                     self._thread = None
                     return
-            try:
-                close_old_connections()
-                for lease in leases:
-                    self._keep(lease)
-            except (DatabaseError, OSError) as error:
-                # Not renewed is soon lost: `check` goes by the time of the last renewal.
-                logger.warning("leases cannot be renewed for now: %s", error)
-            finally:
-                # None is held while asleep: connections are few, and a process has one such thread more.
-                close_old_connections()
+            self._round(leases)
+
+    def _round(self, leases: list[Lease]) -> None:
+        for lease in leases:
+            self._keep_guarded(lease)
+        # None is held while asleep: connections are few, and a process has one such thread more.
+        with contextlib.suppress(Error):
+            close_old_connections()
+
+    def _keep_guarded(self, lease: Lease) -> None:
+        """Keep one lease; whatever goes wrong with it, the others and this thread go on."""
+        try:
+            close_old_connections()
+            self._keep(lease)
+        except (Error, OSError) as error:
+            # Not renewed is soon lost: `check` goes by the time of the last renewal.
+            logger.warning("the lease of run %s cannot be renewed for now: %s", lease.claim.execution_id, error)
+        except Exception:  # one run's fault must not cost the leases of all
+            logger.exception("the lease of run %s cannot be renewed for now", lease.claim.execution_id)
 
     def _keep(self, lease: Lease) -> None:
         deadline = lease.deadline

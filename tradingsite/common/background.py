@@ -4,13 +4,14 @@ An app registers a duty when it is ready; every process that carries work (`up`,
 in a thread of its own. A duty must be safe to run in any number of processes at once.
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,10 @@ def register(name: str, run: Callable[[], object], *, every_s: float) -> None:
 
 
 def guarded(name: str, run: Callable[[], object]) -> Callable[[], None]:
-    """Return `run` as one round of a duty that outlives a database that is away: the next round tries again."""
+    """Return `run` as one round of a duty that outlives every fault: the next round tries again.
+
+    A database or a broker that is away is told once; what nobody expected is told each time, with its traceback.
+    """
     failing = False
 
     def round_() -> None:
@@ -42,12 +46,15 @@ def guarded(name: str, run: Callable[[], object]) -> Callable[[], None]:
             close_old_connections()
             run()
             failing = False
-        except (DatabaseError, OSError) as error:
+        except (Error, OSError) as error:
             if not failing:
                 logger.warning("duty %s cannot work for now: %s", name, error)
             failing = True
+        except Exception:  # the border to the duties of the apps: a thread that died would look like an idle one
+            logger.exception("duty %s failed", name)
         finally:
-            close_old_connections()
+            with contextlib.suppress(Error):
+                close_old_connections()
 
     return round_
 

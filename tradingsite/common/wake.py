@@ -5,7 +5,7 @@ Only a hurry: the relay polls as well, and a relay in another process hears of n
 
 import threading
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 CHANNEL = "desk_outbox"
 
@@ -19,6 +19,6 @@ def relay_ring() -> None:
         try:
             with connection.cursor() as cursor:
                 cursor.execute(f"NOTIFY {CHANNEL}")
-        except DatabaseError:
+        except Error:
             # The row is committed; a relay finds it at its next round.
             return
