@@ -5,17 +5,23 @@ burst; here a message arrives once per process and is copied in memory.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 from typing import Any
 
 import redis.asyncio as redis_async
 from django.conf import settings
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
+CHANNEL = "desk:live"
 QUEUE_SIZE = 1000
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 5.0
+SILENCE_S = 5.0
 RESYNC: dict[str, Any] = {"resync": True}
 
 
@@ -88,25 +94,47 @@ class Hub:
                 subscription.put(RESYNC)
 
     async def _listen(self) -> None:
-        from tradingsite.common.live.transport import CHANNEL
-
-        pause_s = 0.1
+        pause_s = FIRST_PAUSE_S
         while True:
-            client = redis_async.Redis.from_url(settings.REDIS_URL, socket_keepalive=True, health_check_interval=15)
+            client = _client()
             try:
                 async with client.pubsub(ignore_subscribe_messages=True) as channel:
                     await channel.subscribe(CHANNEL)
                     # What was sent while we were away is in the database: the sockets ask for it by number.
                     self._resync()
-                    pause_s = 0.1
-                    async for message in channel.listen():
-                        self.deliver(json.loads(message["data"]))
+                    while True:
+                        # With a limit, so that a server that fell silent is asked whether it is there.
+                        message = await channel.get_message(timeout=SILENCE_S)
+                        pause_s = FIRST_PAUSE_S
+                        if message is not None:
+                            self._take(message["data"])
             except (RedisError, OSError) as error:
                 logger.warning("live events do not arrive, next try in %.1f s: %s", pause_s, error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, 5.0)
+            except Exception:  # this one task serves every socket of the process, and nobody would start it again
+                logger.exception("live events do not arrive, next try in %.1f s", pause_s)
             finally:
-                await client.aclose()
+                with contextlib.suppress(RedisError, OSError):
+                    await client.aclose()
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, LAST_PAUSE_S)
+
+    def _take(self, text: bytes) -> None:
+        envelope = json.loads(text)
+        if envelope == RESYNC:
+            self._resync()
+        else:
+            self.deliver(envelope)
+
+
+def _client() -> redis_async.Redis:
+    # Without the client's own retries: it would come back by itself, and nobody would hear that it had been away.
+    return redis_async.Redis.from_url(
+        settings.REDIS_URL,
+        socket_keepalive=True,
+        socket_connect_timeout=2,
+        health_check_interval=SILENCE_S,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 hub = Hub()
