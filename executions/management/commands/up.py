@@ -1,5 +1,6 @@
 """`manage.py up`: the whole desk in one process."""
 
+import argparse
 import contextlib
 import os
 import signal
@@ -38,7 +39,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"))
-        parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8000")))
+        # A default that is text goes through the type too: a wrong PORT is told like a wrong --port.
+        parser.add_argument(
+            "--port", type=_port, default=os.environ.get("PORT", "8000"), help="0 to 65535; 0 takes a free one."
+        )
         parser.add_argument("--no-demo", action="store_true", help="Skip the demo run of the first start.")
 
     def handle(self, *, host: str, port: int, no_demo: bool, **options: Any) -> None:
@@ -61,10 +65,15 @@ class Command(BaseCommand):
             log_level="warning",
             timeout_graceful_shutdown=3,
         )
-        server = DeskServer(config, on_ready=lambda: self._welcome(f"http://{host}:{port}", report))
+        taken = listener.getsockname()[1]
+        server = DeskServer(config, on_ready=lambda: self._welcome(f"http://{host}:{taken}", report))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, server.handle_exit)
-        workers.start()
+        try:
+            workers.start()
+        except RuntimeError as error:
+            listener.close()
+            raise CommandError(f"{error}. Does the server behind REDIS_URL or BROKER_URL answer?") from None
         try:
             if report.first_start and not no_demo:
                 demo_run(write=self.stdout.write)
@@ -81,8 +90,9 @@ class Command(BaseCommand):
         try:
             return socket.create_server((host, port), family=family)
         except OSError as error:
+            reason = (error.strerror or str(error)).partition(" (while")[0]
             raise CommandError(
-                f"Cannot listen on {host}:{port} ({error.strerror}). Choose another address with HOST and PORT."
+                f"Cannot listen on {host}:{port} ({reason}). Choose another address with HOST and PORT."
             ) from None
 
     def _welcome(self, url: str, report: SetupReport) -> None:
@@ -91,3 +101,9 @@ class Command(BaseCommand):
             f"\nThe desk is ready:  {url}\n  user      admin\n  password  {password}\n  Ctrl-C stops it.\n"
         )
         self.stdout.flush()
+
+
+def _port(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; PORT and --port take 0 to 65535")
+    return int(text)
