@@ -35,6 +35,8 @@ else:
     _default["TEST"] = {"NAME": os.environ.get("TEST_DB_NAME", "test_desk")}
     # A pool would keep connections to a database that is about to be dropped.
     _default.setdefault("OPTIONS", {}).pop("pool", None)
+    # Most tests are one transaction, and may compute for a while within it.
+    _default["OPTIONS"].pop("options", None)
     _default["CONN_MAX_AGE"] = 0
 
 CELERY_BROKER_URL = "memory://localhost/"

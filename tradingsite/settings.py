@@ -146,7 +146,7 @@ def _database() -> dict[str, object]:
         database["CONN_HEALTH_CHECKS"] = True
         database["OPTIONS"] = {
             # A process that stands still inside a transaction must not keep its locks from all the others.
-            "options": "-c idle_in_transaction_session_timeout=5s",
+            "options": "-c idle_in_transaction_session_timeout=10s",
             **dict(database.get("OPTIONS", {})),
             "pool": {
                 "min_size": 1,
