@@ -44,6 +44,17 @@ class OnError(models.TextChoices):
     CONTINUE = "continue", "Go on with the next step"
 
 
+class TaskStatus(models.TextChoices):
+    """Celery's words for the state of a task, in which the list of tasks speaks of runs."""
+
+    PENDING = "PENDING", "Pending"
+    STARTED = "STARTED", "Started"
+    SUCCESS = "SUCCESS", "Success"
+    FAILURE = "FAILURE", "Failure"
+    RETRY = "RETRY", "Retry"
+    REVOKED = "REVOKED", "Revoked"
+
+
 TERMINAL = frozenset({ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
 UNFINISHED = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
 
@@ -89,3 +100,18 @@ def before_any_of(after: str) -> list[str]:
 def steps_before(after: str) -> list[str]:
     """Return the statuses from which a step may go to `after`."""
     return [before for before, following in STEP_TRANSITIONS.items() if after in following]
+
+
+_TASK_STATUS: Mapping[str, TaskStatus] = {
+    ExecutionStatus.RUNNING: TaskStatus.STARTED,
+    ExecutionStatus.COMPLETED: TaskStatus.SUCCESS,
+    ExecutionStatus.FAILED: TaskStatus.FAILURE,
+    ExecutionStatus.CANCELLED: TaskStatus.REVOKED,
+}
+
+
+def task_status(status: str, attempts: int) -> TaskStatus:
+    """Return Celery's word for a run: a waiting one whose worker was lost before waits for its RETRY."""
+    if status == ExecutionStatus.PENDING:
+        return TaskStatus.RETRY if attempts > 0 else TaskStatus.PENDING
+    return _TASK_STATUS[status]

@@ -16,6 +16,10 @@ class ExecutionNotRetryable(Conflict):
     code, title = "EXECUTION_NOT_RETRYABLE", "Only a failed or cancelled run can be retried"
 
 
+class TaskNotFound(NotFound):
+    code, title = "TASK_NOT_FOUND", "There is no such task"
+
+
 class StrategyNotRunnable(Conflict):
     code, title = "STRATEGY_NOT_RUNNABLE", "The strategy cannot be run"
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 
-from executions.choices import UNFINISHED, ExecutionStatus, Mode, OnError, StepStatus, Trigger
+from executions.choices import UNFINISHED, ExecutionStatus, Mode, OnError, StepStatus, TaskStatus, Trigger
 from tradingsite.common.clock import utcnow
 from tradingsite.common.models import Entity
 from workflows.models import Strategy, Workflow, WorkflowVersion
@@ -63,6 +63,7 @@ class WorkflowExecution(Entity):
         indexes: ClassVar = [
             models.Index(fields=["-created_at", "-id"], name="execution_created"),
             models.Index(fields=["-started_at", "-id"], name="execution_started"),
+            models.Index(fields=["-completed_at", "-id"], name="execution_completed"),
             models.Index(fields=["workflow", "-created_at"], name="execution_workflow"),
             models.Index(fields=["strategy", "-created_at"], name="execution_strategy"),
             models.Index(fields=["status", "-created_at"], name="execution_status"),
@@ -91,6 +92,33 @@ class WorkflowExecution(Entity):
     def duration(self) -> float | None:
         """Seconds from start to end, up to now while it runs; None before the start."""
         return seconds_between(self)
+
+
+class EarlierTask(models.Model):
+    """A task of a run before it was retried, as it ended. A retry gives the run a new task; the old id stays known."""
+
+    task_id = models.CharField(max_length=36, primary_key=True)
+    execution = models.ForeignKey(WorkflowExecution, on_delete=models.CASCADE, related_name="earlier_tasks")
+    status = models.CharField(max_length=10, choices=TaskStatus.choices)
+    progress = models.FloatField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error_code = models.CharField(max_length=60, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "earlier_tasks"
+        verbose_name = "earlier task of a run"
+        verbose_name_plural = "earlier tasks of runs"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(status__in=[TaskStatus.FAILURE, TaskStatus.REVOKED]), name="earlier_task_ended"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"task {self.task_id}"
 
 
 class StepExecution(models.Model):

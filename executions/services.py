@@ -2,15 +2,17 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
 
-from executions.choices import ExecutionStatus, Mode, OnError, StepStatus, Trigger
-from executions.errors import ExecutionFinished, ExecutionNotRetryable, StrategyNotRunnable
+from executions.choices import ExecutionStatus, Mode, OnError, StepStatus, Trigger, task_status
+from executions.errors import ExecutionFinished, ExecutionNotRetryable, StrategyNotRunnable, TaskNotFound
 from executions.ledger import QUEUE, TASK
-from executions.models import StepExecution, WorkflowExecution
+from executions.models import EarlierTask, StepExecution, WorkflowExecution
 from executions.news import tell_status
 from market.selectors import instruments_by_symbol
 from tradingsite.common import audit
@@ -18,9 +20,12 @@ from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import FieldError, ValidationFailed
 from tradingsite.common.outbox import enqueue_task
+from workflows.errors import AgentTeamUnavailable
 from workflows.models import Strategy, Workflow
 from workflows.selectors import executable
 from workflows.services import execution_counted
+
+Row = TypeVar("Row", Strategy, Workflow)
 
 
 @transaction.atomic
@@ -94,6 +99,71 @@ def execution_create(
     return execution
 
 
+@dataclass(frozen=True)
+class RunRequest:
+    """One run that is asked for among others."""
+
+    workflow_id: UUID
+    strategy_id: UUID
+    symbols: Sequence[str] = ()
+    priority: int = 0
+    input_data: Mapping[str, Any] = field(default_factory=dict)
+    mode: str = Mode.PAPER
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What became of the requests, by their position: a run, or the reasons against it."""
+
+    started: Mapping[int, WorkflowExecution]
+    refused: Mapping[int, Sequence[FieldError]]
+
+
+@transaction.atomic
+def executions_create(*, actor: Actor, requests: Mapping[int, RunRequest], partial: bool = False) -> Batch:
+    """Write many runs in one transaction, each with its own task.
+
+    Args:
+        requests: by their position, which the pointers of errors begin with: `2/strategy_id`.
+        partial: start the good ones; otherwise one bad request keeps all of them from starting.
+
+    Raises:
+        ValidationFailed: a request is wrong, or with `partial`, all of them are; nothing is written.
+    """
+    # All workflows are locked before the first is counted, in one order, so that two batches cannot block each other.
+    locked = Workflow.objects.alive().select_for_update(of=("self",), no_key=True).select_related("current_version")
+    workflows = {row.pk: row for row in locked.filter(pk__in={r.workflow_id for r in requests.values()}).order_by("pk")}
+    strategies = Strategy.objects.alive().in_bulk({r.strategy_id for r in requests.values()})
+    started: dict[int, WorkflowExecution] = {}
+    refused: dict[int, Sequence[FieldError]] = {}
+    for index, request in requests.items():
+        try:
+            started[index] = execution_create(
+                actor=actor,
+                workflow=_known(workflows, request.workflow_id, "workflow"),
+                strategy=_known(strategies, request.strategy_id, "strategy"),
+                symbols=request.symbols,
+                priority=request.priority,
+                input_data=request.input_data,
+                mode=request.mode,
+            )
+        except ValidationFailed as error:
+            refused[index] = [FieldError(f"{index}/{e.pointer}", e.code, e.detail) for e in error.errors]
+        except StrategyNotRunnable as error:
+            refused[index] = [FieldError(f"{index}/strategy_id", "not_runnable", error.detail)]
+        except AgentTeamUnavailable as error:
+            refused[index] = [FieldError(f"{index}/workflow_id", "not_runnable", error.detail)]
+    if refused and not (partial and started):
+        raise ValidationFailed(errors=[error for errors in refused.values() for error in errors])
+    return Batch(started, refused)
+
+
+def _known(rows: Mapping[UUID, Row], key: UUID, kind: str) -> Row:
+    if key not in rows:
+        raise ValidationFailed(errors=[FieldError(f"{kind}_id", "not_found", f"There is no {kind} {key}.")])
+    return rows[key]
+
+
 def _symbols_check(symbols: Sequence[str]) -> None:
     if not symbols:
         detail = "Name at least one symbol here or in the strategy."
@@ -146,6 +216,23 @@ def execution_cancel(*, actor: Actor, execution: WorkflowExecution, reason: str 
 
 
 @transaction.atomic
+def task_cancel(*, actor: Actor, task_id: str) -> WorkflowExecution:
+    """Cancel the run that this task carries.
+
+    Raises:
+        TaskNotFound
+        ExecutionFinished: it has ended already; also when its run was retried and goes on as another task.
+    """
+    # By the task's id and locked: a retry in between gives the run another task, which nobody wanted to end.
+    run = WorkflowExecution.objects.select_for_update(of=("self",)).filter(task_id=task_id).first()
+    if run is not None:
+        return execution_cancel(actor=actor, execution=run)
+    if EarlierTask.objects.filter(task_id=task_id).exists():
+        raise ExecutionFinished("This task has ended; its run was retried as another task.")
+    raise TaskNotFound(f"There is no task {task_id}.")
+
+
+@transaction.atomic
 def execution_retry(*, actor: Actor, execution: WorkflowExecution) -> WorkflowExecution:
     """Let a failed or cancelled run go on from its first incomplete step, on the version it was pinned to.
 
@@ -156,6 +243,17 @@ def execution_retry(*, actor: Actor, execution: WorkflowExecution) -> WorkflowEx
     if run.status not in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
         raise ExecutionNotRetryable(f"It is {run.status}; only a failed or cancelled run can be retried.")
     before = {"status": run.status, "error_code": run.error_code, "task_id": run.task_id}
+    EarlierTask.objects.create(
+        task_id=run.task_id,
+        execution=run,
+        status=task_status(run.status, run.attempts),
+        progress=run.progress,
+        attempts=run.attempts,
+        error_code=run.error_code,
+        error_message=run.error_message,
+        started_at=run.started_at,
+        completed_at=run.completed_at,
+    )
     now = utcnow()
     run.status = ExecutionStatus.PENDING
     run.task_id = str(uuid.uuid4())

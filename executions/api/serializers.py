@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from executions.choices import TERMINAL, Mode
+from executions.choices import TERMINAL, Mode, TaskStatus
 from executions.models import StepExecution, WorkflowExecution
 from tradingsite.common.api.serializers import StrictModelSerializer, StrictSerializer, SymbolField, UtcDateTimeField
 from tradingsite.common.clock import utcnow
@@ -24,6 +24,10 @@ class StrategyExecute(StrictSerializer):
 
 class WorkflowExecute(StrategyExecute):
     strategy_id = serializers.UUIDField()
+
+
+class BatchItem(WorkflowExecute):
+    workflow_id = serializers.UUIDField()
 
 
 class RunLinks(StrictSerializer):
@@ -122,3 +126,79 @@ class RunEvent(StrictSerializer):
     type = serializers.CharField()
     seq = serializers.IntegerField()
     at = serializers.CharField()
+
+
+class ItemError(StrictSerializer):
+    pointer = serializers.CharField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class BatchStarted(StrictSerializer):
+    """What became of the item at the same place of the request."""
+
+    workflow_execution_id = serializers.UUIDField(source="run.pk", default=None, allow_null=True, read_only=True)
+    task_id = serializers.CharField(source="run.task_id", default=None, allow_null=True, read_only=True)
+    status = serializers.CharField(source="run.status", default=None, allow_null=True, read_only=True)
+    errors = ItemError(  # type: ignore[assignment]  # a field; DRF keeps it apart from the property of this name
+        many=True, help_text="Why it was not started; empty when it was."
+    )
+
+
+class TaskRow(StrictSerializer):
+    task_id = serializers.CharField()
+    task_name = serializers.CharField()
+    queue = serializers.CharField()
+    strategy_id = serializers.UUIDField()
+    strategy_name = serializers.CharField()
+    workflow_execution_id = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=TaskStatus.choices)
+    priority = serializers.IntegerField(help_text="9 goes first.")
+    progress = serializers.FloatField(help_text="0 to 100.")
+    attempts = serializers.IntegerField(help_text="How often a worker took it up; RETRY waits for one more.")
+    created_at = UtcDateTimeField()
+    started_at = UtcDateTimeField(allow_null=True, help_text="When its run was first taken up.")
+    cancel_requested_at = UtcDateTimeField(allow_null=True)
+
+
+class TaskError(StrictSerializer):
+    code = serializers.CharField()
+    message = serializers.CharField(allow_blank=True)
+
+
+class TaskFull(TaskRow):
+    max_attempts = serializers.IntegerField()
+    completed_at = UtcDateTimeField(allow_null=True)
+    result = serializers.JSONField(allow_null=True, help_text="The results of the run, of SUCCESS only.")
+    error = TaskError(allow_null=True)
+    superseded_by = serializers.CharField(
+        allow_null=True, help_text="The run's present task, when it was retried after this one."
+    )
+
+
+class TaskCancelled(StrictSerializer):
+    """REVOKED when it is over; STARTED when it was asked to stop, which it does within two seconds."""
+
+    task_id = serializers.CharField()
+    workflow_execution_id = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=TaskStatus.choices)
+    execution_status = serializers.CharField()
+    cancel_requested_at = UtcDateTimeField(allow_null=True)
+    detail = serializers.CharField()
+
+
+class QueueMetrics(StrictSerializer):
+    """How the queue does. Times are seconds, days those of the desk's time zone."""
+
+    tasks_queued = serializers.IntegerField()
+    tasks_active = serializers.IntegerField()
+    tasks_completed_today = serializers.IntegerField()
+    tasks_failed_today = serializers.IntegerField()
+    average_duration = serializers.FloatField(
+        allow_null=True, help_text="Of what was completed today, without retries."
+    )
+    worker_count = serializers.IntegerField(help_text="Living workers that take runs.")
+    wait_p95 = serializers.FloatField(allow_null=True, help_text="From acceptance to first start, of today's starts.")
+    oldest_waiting_s = serializers.FloatField()
+    outbox_lag_s = serializers.FloatField(help_text="Age of the oldest message that has not left for the broker.")
+    lease_age_max_s = serializers.FloatField(allow_null=True, help_text="Of the worker that was silent for longest.")

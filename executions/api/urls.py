@@ -1,11 +1,15 @@
+from executions.api.batch import ExecuteBatchView
+from executions.api.tasks import TaskViewSet
 from executions.api.views import ExecutionViewSet, StrategyExecuteView, WorkflowExecuteView
 from tradingsite.common.api.routing import Router, route
 
 router = Router()
 router.register("workflow-executions", ExecutionViewSet, "workflow-execution")
 router.register("runs", ExecutionViewSet, "run")
+router.register("tasks", TaskViewSet, "task")
 
 urlpatterns = [
+    route("workflows/execute-batch", ExecuteBatchView, "workflow-execute-batch"),
     route("workflows/(?P<workflow_id>[^/]+)/execute", WorkflowExecuteView, "workflow-execute"),
     route("strategies/(?P<strategy_id>[^/]+)/execute", StrategyExecuteView, "strategy-execute"),
     *router.urls,

@@ -83,6 +83,7 @@ TABLE: dict[str, str] = {
     # Runs, under both of their names
     "POST /workflows/{workflow_id}/execute": "trader",
     "POST /strategies/{strategy_id}/execute": "trader",
+    "POST /workflows/execute-batch": "trader",
     **{
         f"{method} /{name}{path}": least
         for name in ("runs", "workflow-executions")
@@ -95,6 +96,11 @@ TABLE: dict[str, str] = {
             ("POST", "/{pk}/retry", "trader"),
         )
     },
+    # Tasks
+    "GET /tasks": "viewer",
+    "GET /tasks/metrics": "viewer",
+    "GET /tasks/{task_id}": "viewer",
+    "DELETE /tasks/{task_id}": "trader",
     # Pages
     "PAGE /": "viewer",
     "PAGE /runs/": "viewer",

@@ -95,6 +95,10 @@ API = (
             Case(f"GET /{name}/{{pk}}/events", _pk("run")),
         )
     ),
+    Case("GET /tasks", grows=False),
+    Case("GET /tasks", query="?status=SUCCESS&count=true"),
+    Case("GET /tasks/{task_id}", lambda rows: {"task_id": rows.run.task_id}, grows=False),
+    Case("GET /tasks/metrics", grows=False),
 )
 # The same for everybody, and made without the database.
 API_WITHOUT_ROWS = {"GET /docs", "GET /redoc", "GET /api/schema"}
