@@ -42,7 +42,8 @@ def account_save(*, actor: Actor, account: Account) -> Account:
     """Make an account, or change its name, rates or being the default one.
 
     Raises:
-        AccountInUse: for another starting cash, currency, mode or broker once the account has fills.
+        AccountInUse: for another starting cash, currency, mode or broker once the account has fills or
+            open orders.
     """
     with transaction.atomic():
         stored = Account.objects.select_for_update().filter(pk=account.pk).first()
@@ -51,8 +52,8 @@ def account_save(*, actor: Actor, account: Account) -> Account:
             account.cash = account.starting_cash
         else:
             changed = [name for name in _FIXED if getattr(stored, name) != getattr(account, name)]
-            if changed and stored.fills.exists():
-                raise AccountInUse(f"{', '.join(changed)} cannot change: fills rest on it.")
+            if changed and (stored.fills.exists() or stored.orders.open().exists()):
+                raise AccountInUse(f"{', '.join(changed)} cannot change: fills or open orders rest on it.")
             account.fill_sequence = stored.fill_sequence
             account.cash = stored.cash if stored.fills.exists() else account.starting_cash
         if account.is_default:

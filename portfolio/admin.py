@@ -35,8 +35,9 @@ class AccountAdmin(ModelAdmin):
     readonly_fields = ("cash", "fill_sequence", "created_at", "updated_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        # The ledger starts from the starting cash: it stands once there is a fill.
-        fixed = ("starting_cash", "currency", "mode", "broker") if obj and obj.fills.exists() else ()
+        # The ledger starts from the starting cash: it stands once there is a fill, or an order that may bring one.
+        in_use = obj is not None and (obj.fills.exists() or obj.orders.open().exists())
+        fixed = ("starting_cash", "currency", "mode", "broker") if in_use else ()
         return (*self.readonly_fields, *fixed)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, Max, OuterRef, QuerySet
-from django.utils import timezone
 
 from market.models import DataSource
 from portfolio.equity import PositionValue, Valuation, valuation
@@ -14,6 +13,7 @@ from portfolio.errors import AccountMissing, AccountUnknown, OrderUnknown
 from portfolio.facts import cash_reserved
 from portfolio.ledger import divide
 from portfolio.models import Account, EquitySnapshot, Fill, Order, Position
+from safety import selectors as safety
 
 ZERO = Decimal(0)
 CURVE_LIMIT = 2000
@@ -121,7 +121,7 @@ def account_summary(account: Account, wall: datetime) -> dict[str, Any]:
         "realized_pnl": sum((realized for realized, _ in booked), ZERO),
         "unrealized_pnl": worth.unrealized_pnl,
         "fees": sum((fees for _, fees in booked), ZERO),
-        "day_pnl": equity - _equity_before_today(account, wall),
+        "day_pnl": equity - _equity_before_today(account),
         "total_return": float(equity / account.starting_cash - 1),
         "drawdown": float(1 - equity / peak),
         "valued": worth.complete,
@@ -129,9 +129,8 @@ def account_summary(account: Account, wall: datetime) -> dict[str, Any]:
     }
 
 
-def _equity_before_today(account: Account, wall: datetime) -> Decimal:
-    midnight = timezone.localtime(wall).replace(hour=0, minute=0, second=0, microsecond=0)
-    before = EquitySnapshot.objects.filter(account=account, at__lt=midnight).order_by("-at")
+def _equity_before_today(account: Account) -> Decimal:
+    before = EquitySnapshot.objects.filter(account=account, at__lt=safety.day_start()).order_by("-at")
     return before.values_list("equity", flat=True).first() or account.starting_cash
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -68,6 +68,19 @@ def test_the_days_profit_counts_from_the_last_point_of_the_day_before(
     assert selectors.account_summary(account, utcnow())["day_pnl"] == Decimal(10_000)
 
 
+def test_the_days_profit_begins_with_the_desks_trading_day(account: Account) -> None:
+    # 20:00 and 21:00 in New York, one trading day; midnight UTC was at 19:00.
+    for hour, worth in ((0, 90_000), (1, 95_000)):
+        at = datetime(2026, 1, 6, hour, tzinfo=UTC)
+        EquitySnapshot.objects.create(
+            account=account, at=at, cash=Decimal(worth), positions_value=Decimal(0), equity=Decimal(worth)
+        )
+    with clock.frozen(datetime(2026, 1, 6, 2, tzinfo=UTC)):
+        assert selectors.account_summary(account, utcnow())["day_pnl"] == 0  # nothing from before this trading day
+    with clock.frozen(datetime(2026, 1, 6, 6, tzinfo=UTC)):  # 01:00 in New York, the next one
+        assert selectors.account_summary(account, utcnow())["day_pnl"] == Decimal(5_000)
+
+
 def test_a_position_whose_series_is_gone_is_valued_at_cost_and_said_to_be(
     acme: BarSeries, place: Place, account: Account
 ) -> None:
@@ -122,6 +135,17 @@ def test_an_account_with_fills_keeps_its_starting_cash(acme: BarSeries, place: P
     account = selectors.account_default()
     account.fee_rate = Decimal("0.002")
     assert services.account_save(actor=actor, account=account).cash == Decimal("98968.454485")
+
+
+def test_the_starting_cash_stands_while_an_order_that_it_covers_is_open(
+    prices: Prices, place: Place, account: Account, actor: Actor
+) -> None:
+    prices.series("ACME", [(100, 101, 99, 100)], clock="live")
+    assert place().status == "accepted"
+    account.starting_cash = Decimal(5)
+    with pytest.raises(AccountInUse):
+        services.account_save(actor=actor, account=account)
+    assert selectors.account_default().cash == Decimal(100_000)
 
 
 def test_only_one_account_is_the_default(account: Account, actor: Actor) -> None:
