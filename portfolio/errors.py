@@ -8,6 +8,12 @@ NOT_SENT = "NOT_SENT"
 ACCOUNT_MODE_MISMATCH = "ACCOUNT_MODE_MISMATCH"
 """A live order on a paper account, or the other way round."""
 
+CURRENCY_MISMATCH = "CURRENCY_MISMATCH"
+"""The instrument is priced in another currency than the account's; the desk changes no money."""
+
+PRICE_SERIES_MISMATCH = "PRICE_SERIES_MISMATCH"
+"""The position was opened at the prices of another source or adjustment: the profit would be that of no trade."""
+
 POSITION_CHANGED = "POSITION_CHANGED"
 """The order was planned to open a position where there is one by now, or to close one that is no longer there."""
 

@@ -7,10 +7,16 @@ from django.db import transaction
 
 from market.models import Instrument
 from portfolio.choices import OrderPurpose, OrderSide, OrderStatus, OrderType, TradingMode
-from portfolio.errors import ACCOUNT_MODE_MISMATCH, POSITION_CHANGED, ClientOrderIdReused
+from portfolio.errors import (
+    ACCOUNT_MODE_MISMATCH,
+    CURRENCY_MISMATCH,
+    POSITION_CHANGED,
+    PRICE_SERIES_MISMATCH,
+    ClientOrderIdReused,
+)
 from portfolio.facts import SeriesFacts, exposure_of
 from portfolio.fills import order_announce
-from portfolio.models import Account, Order
+from portfolio.models import Account, Order, Position
 from safety.gate import Exposure, OrderIntent, Verdict, reduces_risk
 from safety.services import order_check
 from tradingsite.common import audit
@@ -83,7 +89,8 @@ def intent_commit(
             strategy_id=intent.strategy_id,
             wall=wall,
         )
-        refusal = _refusal(judged, exposure, account, purpose)
+        refusal = order_refusal(account=account, instrument=intent.instrument, mode=intent.mode, facts=facts)
+        refusal = refusal or _moved_on(judged, exposure, purpose)
         # An order that is refused whatever the gate says must not use up the day's trades.
         verdict = order_check(intent=judged, exposure=exposure, actor=actor, consume=refusal is None)
         intent.decision_id = verdict.decision_id
@@ -127,12 +134,27 @@ def intent_of(order: Order, instrument: Instrument) -> OrderIntent:
     )
 
 
-def _refusal(
-    judged: OrderIntent, exposure: Exposure, account: Account, purpose: OrderPurpose | None
-) -> tuple[str, str] | None:
-    """Return why the order service itself refuses, as code and detail. Under the account's lock, like the gate."""
-    if judged.mode != account.mode:
+def order_refusal(*, account: Account, instrument: Instrument, mode: str, facts: SeriesFacts) -> tuple[str, str] | None:
+    """Return why the order service itself refuses an order that the gate may allow, as code and detail."""
+    if mode != account.mode:
         return ACCOUNT_MODE_MISMATCH, f"Account {account.name} trades {account.mode} only."
+    if instrument.currency != account.currency:
+        return (
+            CURRENCY_MISMATCH,
+            f"{instrument.symbol} is priced in {instrument.currency}, account {account.name} holds {account.currency}.",
+        )
+    held = Position.objects.filter(account=account, instrument=instrument).exclude(quantity=0).first()
+    if held is not None and (held.source, held.adjustment) != (facts.source, facts.adjustment):
+        return (
+            PRICE_SERIES_MISMATCH,
+            f"The position in {instrument.symbol} was opened at prices of {held.source} ({held.adjustment}), "
+            f"not of {facts.source} ({facts.adjustment}).",
+        )
+    return None
+
+
+def _moved_on(judged: OrderIntent, exposure: Exposure, purpose: OrderPurpose | None) -> tuple[str, str] | None:
+    """Return why the order no longer is what was planned, as code and detail. Decided under the account's lock."""
     if purpose is OrderPurpose.OPEN and (exposure.position_quantity or exposure.open_buy_quantity):
         return POSITION_CHANGED, f"It was planned while no {judged.symbol} was held or being bought, and now there is."
     if purpose is OrderPurpose.CLOSE and not reduces_risk(judged, exposure):

@@ -1,7 +1,7 @@
 """From decisions to intents: what to order, how much, and what the gate would say. Places nothing, counts nothing."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,7 @@ from market import selectors as market
 from portfolio.choices import OrderSide, OrderType, SizingMethod
 from portfolio.equity import Valuation, valuation
 from portfolio.facts import cash_needed, cash_reserved, exposure_of, series_facts, with_planned
+from portfolio.intents import order_refusal
 from portfolio.ledger import ZERO, amount
 from portfolio.models import Account
 from portfolio.sizing import order_quantity
@@ -186,6 +187,10 @@ def _plan_one(desk: _Desk, decision: Mapping[str, Any], series: Mapping[str, Any
     verdict = order_check(
         intent=intent, exposure=exposure, actor=desk.actor, consume=False, trades_ahead=desk.planned_orders
     )
+    if verdict.allowed:
+        refusal = order_refusal(account=desk.account, instrument=instrument, mode=desk.mode, facts=facts)
+        if refusal is not None:
+            verdict = replace(verdict, allowed=False, code=refusal[0], detail=refusal[1])
     if verdict.allowed:
         desk.planned_orders += 1
         if side is OrderSide.BUY:

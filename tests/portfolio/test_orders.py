@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from market.models import BarSeries
+from market.models import BarSeries, Instrument
 from portfolio import orders, services
 from portfolio.errors import ClientOrderIdReused
 from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperOrder, Position
 from safety import services as safety
 from safety.models import AuditLog, GateDecision
+from safety.selectors import trades_today
 from tests.portfolio.conftest import FIRST_DAY, Prices
 from tradingsite.common import clock
 from tradingsite.common.actor import Actor
@@ -280,6 +281,26 @@ def test_a_live_order_on_a_paper_account_is_denied_also_when_the_desk_trades_liv
     safety.limits_update(actor=admin_actor, changes={"paper_mode": False})
     order = place(mode="live")
     assert (order.status, order.code) == ("denied", "ACCOUNT_MODE_MISMATCH")
+
+
+def test_an_instrument_in_another_currency_is_not_bought_with_this_one(acme: BarSeries, place: Place) -> None:
+    Instrument.objects.filter(symbol="ACME").update(currency="JPY")
+    order = place()
+    assert (order.status, order.code) == ("denied", "CURRENCY_MISMATCH")
+    assert trades_today(order.account_id) == 0
+
+
+def test_what_was_bought_at_one_markets_prices_is_not_sold_at_anothers(
+    acme: BarSeries, prices: Prices, place: Place
+) -> None:
+    prices.series("ACME", [(400, 400, 400, 400)], clock="live")
+    place()
+    order = place(client_order_id="two", side="sell", source="prices-live")
+    assert (order.status, order.code) == ("denied", "PRICE_SERIES_MISMATCH")
+    assert "prices-historical" in order.detail
+    assert place(client_order_id="three", side="sell").status == "filled"
+    # Flat, the account may take it up at another market's prices.
+    assert place(client_order_id="four", quantity=Decimal(5), source="prices-live").status == "accepted"
 
 
 def test_the_same_order_at_once_under_another_id_is_a_duplicate(acme: BarSeries, place: Place) -> None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from market.models import BarSeries
+from market.models import BarSeries, Instrument
 from portfolio import selectors, services
 from portfolio.models import Account, Fill, Order, PaperOrder
 from portfolio.steps import OrderConfig, OrderStep, RiskCheckConfig, RiskCheckStep
@@ -255,6 +255,13 @@ def test_a_preview_judges_by_the_price_that_the_order_will_be_judged_by(
     [intent] = run.decide(decision("ACME", "BUY")).check()["intents"]
     assert intent["verdict"]["code"] == "ORDER_NOTIONAL_EXCEEDS_LIMIT"
     assert run.order()[0]["code"] == "ORDER_NOTIONAL_EXCEEDS_LIMIT"
+
+
+def test_a_preview_says_what_the_order_service_itself_would_refuse(acme: BarSeries, run: Run) -> None:
+    Instrument.objects.filter(symbol="ACME").update(currency="JPY")
+    [intent] = run.decide(decision("ACME", "BUY")).check()["intents"]
+    assert (intent["verdict"]["allowed"], intent["verdict"]["code"]) == (False, "CURRENCY_MISMATCH")
+    assert run.order()[0]["code"] == "CURRENCY_MISMATCH"
 
 
 def test_a_preview_counts_the_trades_of_the_orders_before_it(
