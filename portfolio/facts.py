@@ -1,5 +1,6 @@
 """The facts that the gate judges by, read at one moment under the account's lock."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -96,7 +97,8 @@ def exposure_of(
         open_sell_quantity=sum((order.remaining for order in resting if order.side == OrderSide.SELL), ZERO),
         gross_exposure=worth.gross_exposure if worth.complete else None,
         position_value=ZERO if held is None else (None if held.mark is None else abs(held.value)),
-        open_order_cash=cash_reserved(account=account, orders=open_orders),
+        open_order_cash=cash_reserved(account=account, orders=open_orders)
+        + _short_cover(account, open_orders, {h.position.instrument_id: h.position.quantity for h in worth.holdings}),
         fee_rate=account.fee_rate,
         slippage=account.slippage,
         same_order_recent=same.exists(),
@@ -116,6 +118,21 @@ def cash_reserved(*, account: Account, orders: list[Order] | None = None) -> Dec
         ),
         ZERO,
     )
+
+
+def _short_cover(account: Account, orders: list[Order], held: Mapping[UUID, Decimal]) -> Decimal:
+    """Return what open sales beyond what is held must be covered with: their worth with the fee, as the gate asks."""
+    sales: dict[UUID, list[Order]] = {}
+    for order in orders:
+        if order.side == OrderSide.SELL:
+            sales.setdefault(order.instrument_id, []).append(order)
+    cover = ZERO
+    for instrument_id, group in sales.items():
+        units = sum((order.remaining for order in group), ZERO) - max(held.get(instrument_id, ZERO), ZERO)
+        if units > 0:
+            price = max(max(order.limit_price or ZERO, order.reference_price or ZERO) for order in group)
+            cover += amount(units, price, ONE + account.fee_rate)
+    return cover
 
 
 def cash_needed(account: Account, quantity: Decimal, *, limit: Decimal | None, reference: Decimal | None) -> Decimal:

@@ -46,7 +46,7 @@ class Exposure:
         open_buy_quantity, open_sell_quantity: units still resting in orders of the symbol, without this intent.
         gross_exposure: sum of the absolute values of all positions.
         position_value: absolute value of the symbol's position at its mark.
-        open_order_cash: cash reserved by resting orders of all symbols.
+        open_order_cash: cash reserved by resting orders of all symbols, the cover of resting short sales included.
         fee_rate, slippage: fractions of the filled notional and of the price.
         same_order_recent: an order of the same strategy, symbol, side and quantity within the duplicate window, or
             one of the same client order id.

@@ -319,6 +319,27 @@ def test_cash_held_back_by_a_resting_buy_is_not_spent_twice(prices: Prices, plac
     assert (order.status, order.code) == ("denied", "INSUFFICIENT_CASH")
 
 
+def test_what_covers_a_resting_short_sale_covers_no_other_order(prices: Prices, place: Place, account: Account) -> None:
+    for symbol in ("ACME", "BETA"):
+        prices.series(symbol, [(100, 101, 99, 100)], clock="live")
+    Account.objects.filter(pk=account.pk).update(cash=Decimal(1500))
+    with clock.frozen(FIRST_DAY + timedelta(hours=30)):
+        assert place(side="sell").status == "accepted"
+        for number, side in enumerate(("sell", "buy")):
+            order = place(client_order_id=f"more-{number}", side=side, symbol="BETA", quantity=Decimal(9))
+            assert (order.status, order.code) == ("denied", "INSUFFICIENT_CASH")
+        assert place(client_order_id="small", side="buy", symbol="BETA", quantity=Decimal(4)).status == "accepted"
+
+
+def test_a_resting_sale_of_what_is_held_holds_no_cash_back(prices: Prices, place: Place, account: Account) -> None:
+    prices.series("ACME", [(100, 101, 99, 100)] * 2)
+    prices.series("BETA", [(100, 101, 99, 100)] * 2)
+    Account.objects.filter(pk=account.pk).update(cash=Decimal(2500))
+    assert place().status == "filled"
+    assert place(client_order_id="two", side="sell", order_type="limit", limit_price=Decimal(200)).status == "accepted"
+    assert place(client_order_id="three", symbol="BETA", quantity=Decimal(14)).status == "filled"
+
+
 def test_a_kill_between_the_gate_and_the_sending_stops_the_order(
     acme: BarSeries, place: Place, operator_actor: Actor
 ) -> None:
