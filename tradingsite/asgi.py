@@ -12,11 +12,12 @@ from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 
 from tradingsite.common.access.sockets import OriginGuard
+from tradingsite.common.api.body import BodyLimit
 from tradingsite.urls import websocket_urlpatterns
 
 application = ProtocolTypeRouter(
     {
-        "http": http,
+        "http": BodyLimit(http),
         "websocket": OriginGuard(AuthMiddlewareStack(URLRouter(websocket_urlpatterns()))),
     }
 )

@@ -184,7 +184,7 @@ STORAGES = {
 }
 MEDIA_ROOT = DATA_DIR / "media"
 # Of any request, most of all a file of prices.
-UPLOAD_MAX_SIZE = env.int("UPLOAD_MAX_SIZE", default=256 * 1024 * 1024)
+UPLOAD_MAX_SIZE = env.whole("UPLOAD_MAX_SIZE", default=256 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
