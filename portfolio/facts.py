@@ -101,7 +101,8 @@ def exposure_of(
         + _short_cover(account, open_orders, {h.position.instrument_id: h.position.quantity for h in worth.holdings}),
         fee_rate=account.fee_rate,
         slippage=account.slippage,
-        same_order_recent=same.exists(),
+        # Without a window there are no duplicates, not even of orders that came while this one waited for the account.
+        same_order_recent=bool(window) and same.exists(),
         instrument_enabled=instrument.enabled,
     )
 

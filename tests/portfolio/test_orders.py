@@ -12,7 +12,7 @@ from portfolio import orders, services
 from portfolio.errors import ClientOrderIdReused
 from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperOrder, Position
 from safety import services as safety
-from safety.models import AuditLog, GateDecision
+from safety.models import AuditLog, GateDecision, SafetySettings
 from safety.selectors import trades_today
 from tests.portfolio.conftest import FIRST_DAY, Prices
 from tradingsite.common import clock
@@ -308,6 +308,16 @@ def test_the_same_order_at_once_under_another_id_is_a_duplicate(acme: BarSeries,
     assert place(client_order_id="two").code == "DUPLICATE_ORDER"
     with clock.frozen(utcnow() + timedelta(seconds=61)):
         assert place(client_order_id="three").status == "filled"
+
+
+def test_without_a_window_the_same_order_is_none_even_when_it_came_while_this_one_waited(
+    acme: BarSeries, place: Place
+) -> None:
+    SafetySettings.objects.update(duplicate_window_s=0)
+    place()
+    # This one took its time before the other was written, and the account's lock after it.
+    with clock.frozen(utcnow() - timedelta(seconds=1)):
+        assert place(client_order_id="two").status == "filled"
 
 
 def test_cash_held_back_by_a_resting_buy_is_not_spent_twice(prices: Prices, place: Place, account: Account) -> None:
