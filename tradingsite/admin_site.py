@@ -17,6 +17,7 @@ from django.urls import reverse
 from unfold.sites import UnfoldAdminSite
 
 from tradingsite.admin_look import GROUPS
+from tradingsite.common.console import show_plain_figures
 from tradingsite.common.roles import Role, role_of
 
 # The admin's own scripts evaluate the expressions in its attributes and its frame carries a style of colours. Both are
@@ -29,6 +30,18 @@ class DeskAdminSite(UnfoldAdminSite):
 
     site_title = "Trading desk"
     index_title = "Console"
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """Register as Django does, with figures as people read them."""
+        super().register(model_or_iterable, admin_class, **options)
+        models = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
+        for model in models:
+            page = self._registry.get(model)
+            if page is None:
+                continue
+            show_plain_figures(page)
+            for inline in page.inlines:
+                show_plain_figures(inline)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Return the tables in the order and under the words of the sidebar."""

@@ -69,7 +69,7 @@ class WorkflowVersion(Entity):
         ]
 
     def __str__(self) -> str:
-        return f"{self.workflow_id} v{self.version_number}"
+        return f"{self.workflow.name} v{self.version_number}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write a new version.

@@ -1,5 +1,6 @@
 """The admin: who may enter, and that every page of every table renders."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,7 @@ from safety.models import KillSwitch
 from tests.conftest import user_with_role
 from tradingsite.common.actor import Actor
 from tradingsite.common.roles import Role
+from workflows.models import WorkflowVersion
 
 Browser = Callable[..., Client]
 
@@ -110,3 +112,29 @@ def test_the_admin_policy_allows_no_inline_script(browser: Browser, busy_desk: A
     scripts = next(part for part in policy.split(";") if part.strip().startswith("script-src"))
     assert "unsafe-inline" not in scripts
     assert "unsafe-eval" not in client.get("/")["Content-Security-Policy"]
+
+
+def test_figures_carry_no_zeros_that_only_fill_their_places(browser: Browser, busy_desk: Account) -> None:
+    for role in ("admin", "operator"):
+        client = browser(role)
+        for model in _models():
+            addresses = [_address(model, "changelist")]
+            row = model._default_manager.first()
+            if row is not None:
+                addresses.append(_address(model, "change", row.pk))
+            for address in addresses:
+                html = client.get(address).content.decode()
+                assert re.findall(r"-?\d+\.\d*0{4,}\b", html) == [], address
+
+
+def test_a_list_still_sorts_by_its_figures(browser: Browser, busy_desk: Account) -> None:
+    page = browser("admin").get(reverse("admin:portfolio_account_changelist"), {"o": "5"})
+    assert page.status_code == 200
+    assert "ORDER BY" in str(page.context["cl"].queryset.query)
+    assert "cash" in str(page.context["cl"].queryset.query).partition("ORDER BY")[2]
+
+
+def test_a_version_is_called_by_the_name_of_its_workflow(browser: Browser, busy_desk: Account) -> None:
+    version = WorkflowVersion.objects.select_related("workflow").first()
+    assert version is not None
+    assert str(version) == f"{version.workflow.name} v{version.version_number}"

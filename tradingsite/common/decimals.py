@@ -3,6 +3,7 @@
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from django import forms
 from django.db import models
 
 from tradingsite.common.errors import FieldError, ValidationFailed
@@ -42,6 +43,13 @@ def decimal_string(number: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+class ExactFormField(forms.DecimalField):
+    """A form's decimal, offered for editing without the zeros that only fill its places."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return decimal_string(value) if isinstance(value, Decimal) else value
+
+
 class ExactField(models.DecimalField):  # type: ignore[type-arg]  # takes none at run time
     """A DecimalField of 28 digits, 10 of them after the point."""
 
@@ -49,6 +57,9 @@ class ExactField(models.DecimalField):  # type: ignore[type-arg]  # takes none a
         kwargs.setdefault("max_digits", DIGITS)
         kwargs.setdefault("decimal_places", PLACES)
         super().__init__(*args, **kwargs)
+
+    def formfield(self, *args: Any, **kwargs: Any) -> Any:
+        return super().formfield(*args, **{"form_class": ExactFormField, **kwargs})
 
 
 class MoneyField(ExactField):
