@@ -146,14 +146,12 @@ def orders_settle(*, wall: datetime) -> int:
         How many orders changed.
     """
     changed = 0
-    halted: dict[UUID | None, str] = {}
     for order in list(Order.objects.open().select_related("account", "instrument").order_by("created_at")):
-        if order.strategy_id not in halted:
-            halted[order.strategy_id] = _halted(order.strategy_id)
         before = (order.status, order.filled_quantity)
         # One order that cannot be settled must not keep the others from it.
         try:
-            after = _settle(order=order, halted=halted[order.strategy_id], wall=wall)
+            # The switch is read for each order: a kill may come while many are being settled.
+            after = _settle(order=order, halted=_halted(order.strategy_id), wall=wall)
         except (AppError, OSError) as error:
             logger.warning("order %s cannot be settled for now: %s", order.client_order_id, error)
             continue

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -165,6 +166,30 @@ def test_a_kill_cancels_what_rests_before_it_answers(resting: Order, operator_ac
     safety.kill(actor=operator_actor, reason="stop")
     resting.refresh_from_db()
     assert (resting.status, resting.code) == ("cancelled", "KILL_SWITCH_ACTIVE")
+
+
+def test_a_kill_in_the_middle_of_a_settling_stops_the_fills_that_were_still_to_come(
+    prices: Prices, place: Place, operator_actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for symbol in ("ACME", "BETA"):
+        prices.series(symbol, [(100, 101, 99, 100)], clock="live")
+    with clock.frozen(datetime(2026, 1, 2, 6, tzinfo=UTC)):
+        place()
+        place(symbol="BETA", client_order_id="two")
+    for symbol in ("ACME", "BETA"):
+        prices.series(symbol, [(100, 101, 99, 100)] * 3, clock="live")
+    settle = orders._settle
+
+    def settle_and_kill(**said: Any) -> Order:
+        after = settle(**said)
+        safety.kill(actor=operator_actor, reason="in the middle")
+        return after
+
+    monkeypatch.setattr(orders, "_settle", settle_and_kill)
+    with clock.frozen(datetime(2026, 1, 3, 6, tzinfo=UTC)):
+        services.orders_settle(wall=utcnow())
+    assert sorted(Order.objects.values_list("status", "code")) == [("cancelled", "KILL_SWITCH_ACTIVE"), ("filled", "")]
+    assert Fill.objects.count() == 1
 
 
 def test_killing_one_strategy_leaves_the_orders_of_another(resting: Order, operator_actor: Actor) -> None:
