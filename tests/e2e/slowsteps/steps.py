@@ -1,12 +1,18 @@
-"""The step type `slow`: waits, and leaves a line in a file at each start and end, which outlives a killed process."""
+"""Step types for the tests.
+
+`slow` waits, and leaves a line in a file at each start and end, which outlives a killed process; `buy_one` orders.
+"""
 
 import os
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import ClassVar
 
 from rest_framework import serializers
 
+from portfolio.selectors import account_default
+from portfolio.services import order_place
 from tradingsite.common.contracts.steps import StepConfig, StepContext, StepResult, StepType, step_types
 
 
@@ -36,3 +42,29 @@ def _note(context: StepContext, what: str) -> None:
     line = f"{context.execution_id} {context.step_name} {what} {os.getpid()} {time.time():.3f}\n"
     with Path(os.environ["SLOW_STEPS_FILE"]).open("a") as file:
         file.write(line)
+
+
+@step_types.register
+class BuyStep(StepType):
+    slug: ClassVar[str] = "buy_one"
+    title: ClassVar[str] = "Buy one"
+    help: ClassVar[str] = "Buys one share of each symbol, whatever is held already."
+    config_class: ClassVar[type[StepConfig]] = StepConfig
+
+    def run(self, context: StepContext) -> StepResult:
+        orders = [
+            order_place(
+                actor=context.actor,
+                account=account_default(),
+                symbol=symbol,
+                side="buy",
+                quantity=Decimal(1),
+                client_order_id=f"{context.execution_id}-{context.step_index}-{symbol}-open",
+                strategy_id=context.strategy_id,
+                execution_id=context.execution_id,
+                source="sample",
+                before_send=context.check,
+            )
+            for symbol in context.symbols
+        ]
+        return StepResult({"orders": [{"symbol": order.instrument.symbol, "status": order.status} for order in orders]})
