@@ -220,7 +220,7 @@ def test_an_alert_is_acknowledged_once_and_by_one(operator_actor: Actor) -> None
     again = services.alert_acknowledge(actor=DESK, alert_id=event.pk)
     assert first.acknowledged_at == again.acknowledged_at
     assert again.acknowledged_by == "operator"
-    assert list(LiveEvent.objects.values_list("type", flat=True)) == ["alert", "alert_acknowledged"]
+    assert list(LiveEvent.objects.order_by("seq").values_list("type", flat=True)) == ["alert", "alert_acknowledged"]
     with pytest.raises(AlertNotFound):
         services.alert_acknowledge(actor=operator_actor, alert_id=uuid4())
 
