@@ -8,7 +8,7 @@ import pytest
 from channels.db import database_sync_to_async
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.urls import path
 
 from tradingsite.common.actor import Actor
@@ -177,3 +177,19 @@ async def test_a_client_too_slow_to_follow_is_let_go_and_the_others_are_not(call
     assert not quick.overflowed
     hub.leave(slow)
     hub.leave(quick)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_socket_that_cannot_be_told_where_it_stands_is_closed_so_that_it_comes_again(
+    caller: dict[str, Actor | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket = await connect()
+    assert (await socket.receive_json_from())["type"] == "hello"
+
+    def away(_name: str) -> int:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(consumer_module.events, "stream_position", away)
+    hub._resync()
+    closed = await socket.receive_output(timeout=3)
+    assert (closed["type"], closed["code"]) == ("websocket.close", consumer_module.TRY_AGAIN)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.db import Error
 
 from tradingsite.common.access.sockets import actor_from_scope
 from tradingsite.common.actor import Actor
@@ -14,6 +15,8 @@ from tradingsite.common.live.hub import RESYNC, Subscription, hub
 from tradingsite.common.roles import Role
 
 UNAUTHENTICATED, FORBIDDEN, BAD_REQUEST, TOO_SLOW = 4401, 4403, 4400, 4408
+# By RFC 6455's registry: try again later.
+TRY_AGAIN = 1013
 
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):
@@ -106,6 +109,12 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
                 await self.close(TOO_SLOW)
                 return
             if envelope is RESYNC:
-                await self.send_json({"type": "resync", "seq": await self._position()})
+                try:
+                    position = await self._position()
+                except Error:
+                    # Broker and database may be away together; a socket left open would be deaf without knowing it.
+                    await self.close(TRY_AGAIN)
+                    return
+                await self.send_json({"type": "resync", "seq": position})
             else:
                 await self.send_json(self._message(envelope))
