@@ -1,6 +1,6 @@
 """What a body may weigh, and how long one is that comes in pieces."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -9,10 +9,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from tradingsite.common.api.handlers import MEDIA_TYPE, PayloadTooLarge, problem
 from tradingsite.common.errors import AppError
 
-Message = MutableMapping[str, Any]
+Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 
 class LengthRequired(AppError):
@@ -28,7 +28,7 @@ class BodyLimit:
     def __init__(self, application: Application) -> None:
         self._application = application
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:20]) > settings.UPLOAD_MAX_SIZE:
             await _refuse(scope, send)
@@ -50,7 +50,7 @@ class BodyLimit:
             await _refuse(scope, send)
 
 
-async def _refuse(scope: MutableMapping[str, Any], send: Send) -> None:
+async def _refuse(scope: Mapping[str, Any], send: Send) -> None:
     error = PayloadTooLarge(f"At most {settings.UPLOAD_MAX_SIZE} bytes.")
     answer = JsonResponse(problem(error, scope["path"]), status=error.status)
     headers = [
@@ -74,7 +74,7 @@ class BodyLengthMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if "Transfer-Encoding" in request.headers:
-            stream: Any = request._stream  # type: ignore[attr-defined]  # the one handle on a body not yet read
+            stream: Any = request._stream  # the one handle on a body not yet read
             if not (hasattr(stream, "seekable") and stream.seekable()):
                 error = LengthRequired("Send it in one piece, with its Content-Length.")
                 return JsonResponse(problem(error, request.path), status=error.status, content_type=MEDIA_TYPE)
