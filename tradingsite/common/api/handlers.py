@@ -9,7 +9,9 @@ from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooMa
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
@@ -113,6 +115,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if known.status == Unauthenticated.status:
         # Also where no authenticator stands in front, as at the route that gives tokens.
         headers.setdefault("WWW-Authenticate", CHALLENGE)
+    # A problem is JSON whatever the view answers with: YAML, or a page.
+    request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
     return Response(problem(known, request.path), status=known.status, headers=headers, content_type=MEDIA_TYPE)
 
 
@@ -122,8 +126,9 @@ def _problem_response(request: HttpRequest, error: AppError) -> HttpResponse:
     )
 
 
+@csrf_exempt
 def api_not_found(request: HttpRequest) -> HttpResponse:
-    """Answer for any path under /api that no route knows."""
+    """Answer for any path under /api that no route knows; a program that writes there has no CSRF token to show."""
     return _problem_response(request, NotFound("No such route; /docs lists them."))
 
 

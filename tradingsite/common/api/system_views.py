@@ -1,17 +1,20 @@
 """Health and documentation: the routes that need no credentials."""
 
 from django.http import HttpRequest, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from tradingsite.common.health import readiness
 
 
+@csrf_exempt
 @require_safe
 def health(request: HttpRequest) -> JsonResponse:
     """Say that the process answers; nothing else is asked."""
     return JsonResponse({"status": "ok"})
 
 
+@csrf_exempt
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
     """Say whether the desk can work: 200 also when degraded, 503 when down."""
