@@ -51,6 +51,14 @@ def test_a_refresh_token_gives_a_new_access_token(trader: AbstractBaseUser) -> N
     assert me(f"Bearer {answer.json()['access']}").status_code == 200
 
 
+def test_a_refresh_token_ends_with_the_password_it_was_given_for(trader: AbstractBaseUser) -> None:
+    refresh = log_in("trader").json()["refresh"]
+    trader.set_password("another-password-77")
+    trader.save()
+    answer = APIClient().post("/api/auth/token/refresh", {"refresh": refresh}, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHENTICATED")
+
+
 def test_a_token_of_the_wrong_kind_is_refused(trader: AbstractBaseUser) -> None:
     tokens = log_in("trader").json()
     assert me(f"Bearer {tokens['refresh']}").status_code == 401

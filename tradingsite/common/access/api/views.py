@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import RefreshToken
+from rest_framework_simplejwt.utils import get_md5_hash_password
 
 from tradingsite.common.access.api import serializers as shapes
 from tradingsite.common.access.models import ApiKey
@@ -57,6 +58,9 @@ class TokenRefreshView(ApiView):
         user = get_user_model().objects.filter(pk=refresh.payload.get(api_settings.USER_ID_CLAIM, 0)).first()
         if user is None or not user.is_active:
             raise Unauthenticated("This user may not log in any more.")
+        if refresh.payload.get(api_settings.REVOKE_TOKEN_CLAIM) != get_md5_hash_password(user.password):
+            # The access token would carry the old password's mark, and be refused at its first use.
+            raise Unauthenticated("The password has changed since; log in again.")
         return Response({"access": str(refresh.access_token)})
 
 
