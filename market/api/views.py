@@ -122,6 +122,7 @@ class BarsView(ApiView):
 
     roles: ClassVar = {"get": READ}
     query_params: ClassVar = frozenset(BarsQuerySerializer().fields)
+    problem_statuses: ClassVar = ("404",)
 
     @extend_schema(
         parameters=[

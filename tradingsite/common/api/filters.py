@@ -7,6 +7,7 @@ import django_filters
 from django import forms
 from django.db.models import Q, QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import extend_schema_field
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
 
@@ -29,6 +30,9 @@ class MomentField(forms.CharField):
             ) from None
 
 
+@extend_schema_field(
+    {"type": "string", "description": "An RFC 3339 time with offset, or a date, which is its midnight UTC."}
+)
 class MomentFilter(django_filters.Filter):
     field_class = MomentField
 
@@ -47,6 +51,13 @@ class PairField(forms.CharField):
         return moment.clean(parts[0]), moment.clean(parts[1])
 
 
+@extend_schema_field(
+    {
+        "type": "string",
+        "pattern": "^[^,]*,[^,]*$",
+        "description": "Two times with a comma between: from the first up to and without the second. Either may be empty.",
+    }
+)
 class PairFilter(django_filters.Filter):
     """`?date_range=a,b`: from a up to and without b."""
 

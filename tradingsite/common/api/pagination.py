@@ -57,7 +57,7 @@ class PagePagination(BasePagination):
         return _schema(schema, {"count": {"type": "integer"}}, ["count"])
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        return [_parameter("page", "integer", "1 is the first."), _size_parameter()]
+        return [_parameter("page", "integer", "1 is the first.", minimum=1), _size_parameter()]
 
 
 class KeysetPagination(BasePagination):
@@ -213,9 +213,11 @@ def _schema(results: dict[str, Any], more: dict[str, Any], required: list[str]) 
     }
 
 
-def _parameter(name: str, kind: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "description": description, "schema": {"type": kind}}
+def _parameter(name: str, kind: str, description: str, **bounds: int) -> dict[str, Any]:
+    schema = {"type": kind, **bounds}
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
 def _size_parameter() -> dict[str, Any]:
-    return _parameter("page_size", "integer", f"Rows on a page, {PAGE_SIZE} unless told, {PAGE_SIZE_MAX} at most.")
+    description = f"Rows on a page, {PAGE_SIZE} unless told, {PAGE_SIZE_MAX} at most."
+    return _parameter("page_size", "integer", description, minimum=1, maximum=PAGE_SIZE_MAX)

@@ -12,6 +12,8 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent, build_parameter_type
 from drf_spectacular.utils import OpenApiParameter
 
+from tradingsite.common.api.serializers import Strict
+
 STABLE = "/api/v1/"
 
 _PROBLEM = {
@@ -44,8 +46,11 @@ _MEANING = {
     "401": "Credentials are missing or not valid.",
     "403": "The role does not allow this.",
     "404": "There is no such thing.",
+    "406": "None of the media types that `Accept` names is offered.",
     "409": "The present state does not allow this.",
     "412": "`If-Match` names a state that is gone.",
+    "413": "The body is too large.",
+    "415": "The body's media type is not read here.",
     "422": "The `Idempotency-Key` came before with another body.",
     "429": "Too many requests; see `Retry-After`.",
     "503": "A dependency does not answer; see `Retry-After`.",
@@ -75,7 +80,7 @@ class DeskAutoSchema(AutoSchema):
                 name="Problem", type=ResolvedComponent.SCHEMA, schema=_PROBLEM, object="Problem"
             )
         )
-        for status in self._problem_statuses():
+        for status in self._problem_statuses(operation):
             operation["responses"].setdefault(
                 status,
                 {
@@ -89,6 +94,20 @@ class DeskAutoSchema(AutoSchema):
             described = operation.get("description", "")
             operation["description"] = f"{described}\n\n{note}" if described else note
         return operation
+
+    def get_filter_backends(self) -> list[Any]:
+        # Another action that answers with a list reads none of the collection's filters, and would refuse them.
+        if getattr(self.view, "action", None) not in getattr(self.view, "list_actions", ()):
+            return []
+        backends: list[Any] = super().get_filter_backends()
+        return backends
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        kind = serializer if isinstance(serializer, type) else type(serializer)
+        if direction == "request" and issubclass(kind, Strict):
+            schema["additionalProperties"] = False
+        return schema
 
     def get_override_parameters(self) -> list[Any]:
         parameters: list[Any] = list(super().get_override_parameters())
@@ -130,18 +149,22 @@ class DeskAutoSchema(AutoSchema):
     def _needs_access(self) -> bool:
         return bool(self.view.permission_classes)
 
-    def _problem_statuses(self) -> list[str]:
-        statuses = ["400", "401", "429", "503"]
+    def _problem_statuses(self, operation: dict[str, Any]) -> list[str]:
+        statuses = ["400", "401", "406", "429", "503"]
+        if "requestBody" in operation:
+            statuses += ["413", "415"]
         if self._needs_access():
             statuses.append("403")
         if "{" in self.path:
             statuses.append("404")
         if self.method != "GET" and self._needs_access():
             statuses.append("409")
-        if self.method in ("PUT", "PATCH", "DELETE"):
+        headers = {p["name"] for p in operation.get("parameters", []) if p["in"] == "header"}
+        if self.method in ("PUT", "PATCH", "DELETE") or "If-Match" in headers:
             statuses.append("412")
         if self._is_idempotent():
             statuses.append("422")
+        statuses += getattr(self.view, "problem_statuses", ())
         return statuses
 
 
@@ -174,4 +197,6 @@ class DecimalStringSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-u
     match_subclasses = True
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        return {"type": "string", "format": "decimal", "example": "12.5"}
+        exact = {"type": "string", "format": "decimal", "example": "12.5"}
+        # Whole numbers are taken too; answers are always strings.
+        return {"oneOf": [exact, {"type": "integer"}]} if direction == "request" else exact

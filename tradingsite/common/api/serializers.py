@@ -15,7 +15,7 @@ from tradingsite.common.errors import FieldError, ValidationFailed
 SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,19}")
 
 
-class _Strict(serializers.Serializer[Any]):
+class Strict(serializers.Serializer[Any]):
     """Refuses unknown fields by name."""
 
     default_error_messages: ClassVar = {"invalid": "Must be a JSON object, not {datatype}."}
@@ -34,11 +34,11 @@ class _Strict(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-class StrictSerializer(_Strict):
+class StrictSerializer(Strict):
     """A serializer for which an unknown field is an error."""
 
 
-class StrictModelSerializer(_Strict, serializers.ModelSerializer[Any]):
+class StrictModelSerializer(Strict, serializers.ModelSerializer[Any]):
     """The same, fields drawn from a model."""
 
 

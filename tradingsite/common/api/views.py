@@ -22,9 +22,12 @@ class _Desk(APIView):
     roles: ClassVar[Mapping[str, Role]] = {}
     # Parameters beyond those of the filters, the pages and the ordering.
     query_params: ClassVar[frozenset[str]] = frozenset()
+    # Refusals that the schema cannot tell from the route, such as a 404 for what a parameter names.
+    problem_statuses: ClassVar[tuple[str, ...]] = ()
     permission_classes: Sequence[Any] = (HasRole,)
     # What a route takes stands in the schema; DRF's own answer to OPTIONS would build serializers that views don't have.
     metadata_class = None
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]  # noqa: RUF012  # Django has it as a list
 
     @property
     def actor(self) -> Actor:
@@ -37,6 +40,10 @@ class _Desk(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        method = (request.method or "").lower()
+        if method not in self.http_method_names or getattr(self, method, None) is None:
+            # The answer is 405, whatever the parameters.
+            return
         known = self.known_query_params() | _ALWAYS
         errors = [
             FieldError(name, "unknown_parameter", "This query parameter is not known here.")
