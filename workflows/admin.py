@@ -53,7 +53,7 @@ class VersionInline(ReadOnlyMixin, TabularInline):
     def get_queryset(self, request: HttpRequest) -> QuerySet[WorkflowVersion]:
         rows: QuerySet[WorkflowVersion] = super().get_queryset(request)
         # A line shows none of the definition itself.
-        return rows.select_related("created_by").defer("steps", "default_params")
+        return rows.select_related("workflow", "created_by").defer("steps", "default_params")
 
 
 @admin.register(Workflow)
