@@ -89,6 +89,7 @@ class EquityView(ApiView):
 class OrderViewSet(ResourceViewSet):
     """Orders: those of runs and those placed by hand, all through the same gate."""
 
+    problem_statuses: ClassVar = ("404",)  # an instrument that the body names
     roles: ClassVar[Mapping[str, Role]] = {
         "list": Role.VIEWER,
         "retrieve": Role.VIEWER,

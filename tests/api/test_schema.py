@@ -54,6 +54,7 @@ def test_an_exact_number_may_be_sent_whole_and_comes_as_text(schema: dict[str, A
     [
         ("/market/bars", "get", {"404", "406"}),
         ("/workflows", "post", {"413", "415"}),
+        ("/portfolio/orders", "post", {"404"}),
         ("/workflows/{id}/versions/{number}/restore", "post", {"412"}),
     ],
 )
