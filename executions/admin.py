@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from unfold.admin import TabularInline
 
 from executions import services
-from executions.models import StepExecution, WorkerHeartbeat, WorkflowExecution
+from executions.models import EarlierTask, StepExecution, WorkerHeartbeat, WorkflowExecution
 from tradingsite.common.console import LedgerAdmin, actor_of
 from tradingsite.common.errors import AppError
 from tradingsite.common.roles import Role, role_of
@@ -67,7 +67,8 @@ class WorkflowExecutionAdmin(LedgerAdmin):
         rows: QuerySet[WorkflowExecution] = super().get_queryset(request)
         if getattr(request.resolver_match, "url_name", "") == "executions_workflowexecution_changelist":
             return rows.defer("results", "params", "input_data", "symbols")
-        return rows
+        # A version is called by the name of its workflow.
+        return rows.select_related("workflow_version__workflow")
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         role = role_of(request.user)
@@ -116,6 +117,22 @@ class StepExecutionAdmin(LedgerAdmin):
     list_filter: ClassVar = ["status", "type"]
     search_fields: ClassVar = ["execution__id", "name", "error_code"]
     ordering: ClassVar = ["-id"]
+
+
+@admin.register(EarlierTask)
+class EarlierTaskAdmin(LedgerAdmin):
+    list_display: ClassVar = [
+        "task_id",
+        "execution",
+        "status",
+        "attempts",
+        "error_code",
+        "started_at",
+        "completed_at",
+    ]
+    list_filter: ClassVar = ["status"]
+    search_fields: ClassVar = ["task_id", "execution__id", "error_code"]
+    ordering: ClassVar = ["-completed_at"]
 
 
 @admin.register(WorkerHeartbeat)

@@ -14,7 +14,8 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from executions.models import StepExecution, WorkerHeartbeat, WorkflowExecution
+from executions.choices import TaskStatus
+from executions.models import EarlierTask, StepExecution, WorkerHeartbeat, WorkflowExecution
 from executions.news import stream_of
 from market.models import BarImport, DataSource, Instrument
 from portfolio import services as portfolio
@@ -121,6 +122,7 @@ class Rows:
             self._version(self.workflow, self.count + 1, author)
             Strategy.objects.create(name=f"Also {self.count}", workflow=self.workflow, created_by=author)
             run_of(self.strategy, workflow=self.workflow, workflow_version=version, created_by=author)
+        EarlierTask.objects.create(task_id=str(uuid7()), execution=run, status=TaskStatus.FAILURE)
         for which in {first, run}:
             StepExecution.objects.create(
                 execution=which, index=self.count, name=f"step {self.count}", type="market_data", status="completed",
