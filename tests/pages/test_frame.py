@@ -126,3 +126,8 @@ def test_every_page_has_one_heading_a_language_and_a_title(pages: dict[str, str]
         assert html.count("<h1") == 1, path
         assert '<html lang="en">' in html, path
         assert re.search(r"<title>\S.*</title>", html), path
+
+
+def test_an_operator_is_shown_the_way_to_the_admin_and_a_trader_is_not(browser: Browser) -> None:
+    assert 'href="/admin/"' in browser("operator").get("/runs/").content.decode()
+    assert 'href="/admin/"' not in browser("trader").get("/runs/").content.decode()
