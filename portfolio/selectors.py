@@ -27,7 +27,7 @@ def account_default() -> Account:
     """
     account = Account.objects.filter(is_default=True).first()
     if account is None:
-        raise AccountMissing("There is no default account: run `manage.py demo`, or make one in the admin.")
+        raise AccountMissing("There is no default account: run manage.py demo, or make one in the admin.")
     return account
 
 
