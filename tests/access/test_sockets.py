@@ -111,8 +111,10 @@ async def test_only_pages_of_other_sites_are_kept_from_the_sockets(
     async def application(scope: Any, receive: Any, send: Any) -> None:
         reached.append(True)
 
+    coming = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}])
+
     async def receive() -> dict[str, Any]:
-        return {"type": "websocket.connect"}
+        return next(coming)
 
     sent: list[dict[str, Any]] = []
 
