@@ -63,11 +63,6 @@ def test_the_readmes_calls_come_to_the_same_figures_on_servers(cluster: Cluster)
         walk.assert_bought_by_hand(client, run, cash)
 
 
-def test_a_program_hears_on_the_web_process_what_a_worker_does(cluster: Cluster) -> None:
-    with cluster.desk.client() as client:
-        sockets.listened_run(cluster.desk, client)
-
-
 def test_the_other_worker_goes_on_within_ten_seconds_when_one_is_killed_in_a_step(cluster: Cluster) -> None:
     with cluster.desk.client() as client:
         run = walk.slow_run_start(client, "FB", 4)
@@ -91,3 +86,8 @@ def test_the_web_takes_work_while_no_worker_is_there_and_one_that_comes_does_it(
         final = walk.get(client, f"/api/runs/{run}", wait=30)
         assert final["status"] == "completed", final
         assert [name for name, _, _ in cluster.desk.slow_steps(run)] == ["first", "second", "third"]
+
+
+def test_a_program_hears_on_the_web_process_what_a_worker_does(cluster: Cluster) -> None:
+    with cluster.desk.client() as client:
+        sockets.listened_run(cluster.desk, client)

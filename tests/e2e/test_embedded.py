@@ -66,11 +66,6 @@ def test_the_readmes_calls_buy_what_the_file_says_at_the_price_it_says(started: 
         walk.assert_bought_by_hand(client, run, cash)
 
 
-def test_a_program_hears_a_run_step_by_step_and_may_ask_for_it_again(started: Started) -> None:
-    with started.desk.client() as client:
-        sockets.listened_run(started.desk, client)
-
-
 def test_a_killed_desk_goes_on_at_the_step_it_was_in_and_adds_nothing_twice(started: Started) -> None:
     with started.desk.client() as client:
         run = walk.slow_run_start(client, "FB", 3)
@@ -102,6 +97,11 @@ def test_ctrl_c_ends_the_desk_within_seconds_and_hands_running_work_over(started
     with started.desk.client() as client:
         assert client.post(f"/api/runs/{run}/cancel", json={}).status_code in (200, 202)
         assert walk.get(client, f"/api/runs/{run}", wait=10)["status"] == "cancelled"
+
+
+def test_a_program_hears_a_run_step_by_step_and_may_ask_for_it_again(started: Started) -> None:
+    with started.desk.client() as client:
+        sockets.listened_run(started.desk, client)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
