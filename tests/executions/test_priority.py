@@ -12,6 +12,7 @@ from celery import Celery
 from django.db import transaction
 from kombu import Connection
 
+from executions import tasks
 from executions.ledger import QUEUE, TASK
 from tests.harness import services
 from tests.support.desk import ROOT
@@ -20,10 +21,6 @@ from tradingsite.common.outbox import enqueue_task
 
 # No other test uses this database of the server.
 NUMBER = 6
-
-
-def _carry(execution_id: str) -> None:
-    """Stands for the task; no worker takes it up here."""
 
 
 @pytest.fixture
@@ -37,7 +34,8 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
         names = ("CELERY_BROKER_URL", "CELERY_BROKER_TRANSPORT_OPTIONS", "CELERY_TASK_QUEUES")
         app.conf.update({name.removeprefix("CELERY_").lower(): site[name] for name in names})
         assert app.conf.broker_url == url
-        app.task(name=TASK)(_carry)
+        # The site's own task, which every application shares; no worker takes it up here.
+        assert tasks.run.name == TASK
         monkeypatch.setattr(relay, "current_app", app)
         client = redis.Redis.from_url(url)
         client.flushdb()

@@ -46,7 +46,9 @@ class AppError(Exception):
     ) -> None:
         if code is not None:
             self.code = code  # type: ignore[misc]  # an instance may be more exact than its class
-        self.detail = detail or ("; ".join(f"{e.pointer}: {e.detail}" if e.pointer else e.detail for e in errors) if errors else self.title)
+        self.detail = detail or (
+            "; ".join(f"{e.pointer}: {e.detail}" if e.pointer else e.detail for e in errors) if errors else self.title
+        )
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
         self.extra = dict(extra or {})
