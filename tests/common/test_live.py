@@ -16,7 +16,7 @@ from tradingsite.common.live import consumer as consumer_module
 from tradingsite.common.live import publish
 from tradingsite.common.live.consumer import LiveConsumer
 from tradingsite.common.live.events import feed_after, stream_after
-from tradingsite.common.live.hub import QUEUE_SIZE, hub
+from tradingsite.common.live.hub import QUEUE_SIZE, channel_name, hub
 from tradingsite.common.models import LiveEvent
 from tradingsite.common.roles import Role
 
@@ -193,3 +193,13 @@ async def test_a_socket_that_cannot_be_told_where_it_stands_is_closed_so_that_it
     hub._resync()
     closed = await socket.receive_output(timeout=3)
     assert (closed["type"], closed["code"]) == ("websocket.close", consumer_module.TRY_AGAIN)
+
+
+def test_two_desks_on_one_redis_do_not_hear_each_other(settings: Any) -> None:
+    names = set()
+    for address in ("redis://127.0.0.1:6379/1", "redis://127.0.0.1:6379/2", "unix:///run/redis.sock?db=3"):
+        settings.REDIS_URL = address
+        names.add(channel_name())
+    assert len(names) == 3
+    settings.REDIS_URL = "redis://127.0.0.1:6379"
+    assert channel_name() == "desk:live:0"

@@ -14,11 +14,11 @@ import redis.asyncio as redis_async
 from django.conf import settings
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
-CHANNEL = "desk:live"
 QUEUE_SIZE = 1000
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 5.0
 SILENCE_S = 5.0
@@ -99,7 +99,7 @@ class Hub:
             client = _client()
             try:
                 async with client.pubsub(ignore_subscribe_messages=True) as channel:
-                    await channel.subscribe(CHANNEL)
+                    await channel.subscribe(channel_name())
                     # What was sent while we were away is in the database: the sockets ask for it by number.
                     self._resync()
                     while True:
@@ -124,6 +124,16 @@ class Hub:
             self._resync()
         else:
             self.deliver(envelope)
+
+
+def channel_name() -> str:
+    """Return the Redis channel of this desk.
+
+    Redis keeps channels apart by their name alone, not by its numbered databases: without the number two desks on one
+    server would show each other's news.
+    """
+    address = parse_url(settings.REDIS_URL)  # type: ignore[no-untyped-call]
+    return f"desk:live:{address.get('db', 0)}"
 
 
 def _client() -> redis_async.Redis:

@@ -17,7 +17,7 @@ from typing import Any
 import redis
 from django.conf import settings
 
-from tradingsite.common.live.hub import CHANNEL, RESYNC, hub
+from tradingsite.common.live.hub import RESYNC, channel_name, hub
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def _client() -> redis.Redis:
 
 
 def _publish(text: str) -> None:
-    _client().publish(CHANNEL, text)
+    _client().publish(channel_name(), text)
 
 
 class Sender:
