@@ -211,6 +211,9 @@ X_FRAME_OPTIONS = "DENY"
 if env.flag("BEHIND_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+# Hosts (`name`, `name:port`) and networks (`10.0.0.0/8`) off the public network that webhooks and agents may be at.
+OUTBOUND_ALLOWED = env.list("OUTBOUND_ALLOWED", default=[])
+
 # ---------------------------------------------------------------------------------------------- Celery
 
 CELERY_BROKER_URL = BROKER_URL or "memory://localhost/"

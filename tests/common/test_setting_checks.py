@@ -22,6 +22,8 @@ def test_the_settings_of_the_tests_have_nothing_to_complain_about() -> None:
         ("CELERY_WORKER_CONCURRENCY", 0, "desk.E012"),
         ("REDIS_URL", "http://127.0.0.1:6379", "desk.E013"),
         ("BROKER_URL", "sqla+sqlite:///broker", "desk.E013"),
+        ("OUTBOUND_ALLOWED", ["10.0.0.1/8"], "desk.E015"),
+        ("OUTBOUND_ALLOWED", ["agents.internal:99999"], "desk.E015"),
     ],
 )
 def test_a_setting_that_cannot_work_is_named(settings: Any, name: str, value: object, code: str) -> None:

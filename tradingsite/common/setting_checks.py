@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
+from tradingsite.common.outbound import Allowed
+
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 BROKER_SCHEMES = (*REDIS_SCHEMES, "amqp", "amqps", "memory")
 
@@ -47,6 +49,15 @@ def _environment() -> Iterator[CheckMessage]:
     ):
         if url and urlsplit(url).scheme not in schemes:
             yield Error(f"{name} must begin with {', '.join(f'{s}://' for s in schemes)}.", id="desk.E013")
+    for entry in settings.OUTBOUND_ALLOWED:
+        try:
+            Allowed.parse(entry)
+        except ValueError:
+            yield Error(
+                f"OUTBOUND_ALLOWED has {entry!r}, which is no host, host:port or network.",
+                hint="Write it like agents.internal:9000 or 10.0.0.0/8, with commas between.",
+                id="desk.E015",
+            )
     if connection.vendor not in ("sqlite", "postgresql"):
         yield Error(
             f"DATABASE_URL names {connection.vendor}, on which nothing here is tried.",
