@@ -1,14 +1,17 @@
 """The outbox and its relay: written with the change, published after it, at least once."""
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from celery import current_app
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from kombu.exceptions import OperationalError
 
-from tradingsite.common import relay
+from tests.support.desk import wait_until
+from tradingsite.common import relay, routes
 from tradingsite.common.models import OutboxMessage
 from tradingsite.common.outbox import enqueue_task
 
@@ -106,3 +109,117 @@ def test_four_relays_at_once_send_each_message_once(broker: Broker) -> None:
         thread.join()
     relay.drain()
     assert sorted(broker.taken) == sorted(f"task-{number}" for number in range(200))
+
+
+class Elsewhere:
+    """Another broker, which confirms what it is told to."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.refused: set[str] = set()
+
+    def send(self, messages: Sequence[OutboxMessage]) -> dict[int, str]:
+        self.taken += [message.task_id for message in messages if message.task_id not in self.refused]
+        return {message.pk: "not confirmed" for message in messages if message.task_id in self.refused}
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
+    monkeypatch.setattr(routes, "_routes", {})
+    other = Elsewhere()
+    routes.register(routes.Route("elsewhere", frozenset({"elsewhere.go"}), other.send))
+    return other
+
+
+def write_elsewhere(task_id: str, priority: int = 0) -> None:
+    with transaction.atomic():
+        enqueue_task("elsewhere.go", queue="control", task_id=task_id, priority=priority)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_message_leaves_by_the_route_of_its_task(broker: Broker, elsewhere: Elsewhere) -> None:
+    write("by celery")
+    write_elsewhere("later", 0)
+    write_elsewhere("first", 9)
+    assert relay.drain() == 3
+    assert relay.drain() == 0
+    assert (broker.taken, elsewhere.taken) == (["by celery"], ["first", "later"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_one_broker_does_not_confirm_waits_while_the_rest_leaves(broker: Broker, elsewhere: Elsewhere) -> None:
+    for task_id in ("one", "two", "three"):
+        write_elsewhere(task_id)
+    write("by celery")
+    elsewhere.refused = {"two"}
+    assert relay.drain() == 3
+    waiting = OutboxMessage.objects.get(published_at=None)
+    assert (waiting.task_id, waiting.attempts, waiting.last_error) == ("two", 1, "not confirmed")
+    elsewhere.refused = set()
+    assert relay.drain() == 1
+    assert elsewhere.taken == ["one", "three", "two"]
+
+
+def test_a_task_has_one_route(elsewhere: Elsewhere) -> None:
+    with pytest.raises(ImproperlyConfigured):
+        routes.register(routes.Route("another", frozenset({"elsewhere.go"}), elsewhere.send))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_broker_that_is_slow_keeps_nothing_from_the_others(
+    broker: Broker, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow(_: routes.Route) -> int:
+        asked.set()
+        answer.wait(20)
+        return 0
+
+    monkeypatch.setattr(relay, "_drain_route", slow)
+    one = relay.Relay()
+    one.start()
+    try:
+        assert asked.wait(10)
+        write("meanwhile")
+        wait_until("the other message", lambda: broker.taken == ["meanwhile"], 10)
+    finally:
+        answer.set()
+        one.stop()
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_of_two_relays_only_one_has_an_ordered_route(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "ROUTE_BATCH", 5)
+    sending = threading.Barrier(2, timeout=20)
+
+    def run(ordered: bool) -> list[str]:
+        """Let a second relay drain while the first has taken a batch and not yet sent it."""
+        sent: list[str] = []
+
+        def send(messages: Sequence[OutboxMessage]) -> dict[int, str]:
+            if threading.current_thread() is first and not sent:
+                sending.wait()
+                sending.wait()
+            sent.extend(message.task_id for message in messages)
+            return {}
+
+        route = routes.Route("ordered", frozenset({"elsewhere.go"}), send, ordered=ordered)
+        for number in range(10):
+            write_elsewhere(f"{number}", priority=number if ordered else 0)
+
+        def drain() -> None:
+            relay._drain_route(route)
+            connection.close()
+
+        first = threading.Thread(target=drain)
+        first.start()
+        sending.wait()
+        relay._drain_route(route)
+        sending.wait()
+        first.join()
+        return sent
+
+    assert run(ordered=False) == ["5", "6", "7", "8", "9", "0", "1", "2", "3", "4"], "the control: it overtakes"
+    assert run(ordered=True) == [f"{number}" for number in range(10)]

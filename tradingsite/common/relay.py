@@ -1,11 +1,13 @@
-"""The relay: brings committed outbox rows to the broker.
+"""The relay: brings committed outbox rows to the broker, or to the one whose route their task has.
 
 Any number of relays may run: rows are taken with SKIP LOCKED. A row is marked in the transaction that locked it, so a
 relay that dies after sending sends again; whoever receives a task twice finds its work already claimed.
 """
 
+import functools
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -14,25 +16,33 @@ from celery.exceptions import NotRegistered
 from django.db import connection, transaction
 from kombu.exceptions import OperationalError
 
-from tradingsite.common import wake
+from tradingsite.common import routes, wake
 from tradingsite.common.clock import utcnow
 from tradingsite.common.models import OutboxMessage
 
 logger = logging.getLogger(__name__)
 
 BATCH = 100
+# Confirmed together, in one round trip.
+ROUTE_BATCH = 500
 POLL_S = 0.5
 _BROKER_FAULTS = (OperationalError, ConnectionError, TimeoutError, OSError)
 
 
 def drain() -> int:
-    """Publish what waits, highest priority first, and return how many messages left.
+    """Publish what waits by every route and return how many messages left."""
+    return _drain_celery() + sum(_drain_route(route) for route in routes.registered())
+
+
+def _drain_celery() -> int:
+    """Publish what waits for Celery, highest priority first, and return how many messages left.
 
     Stops at the first message that the broker does not take; the rest keeps its place for the next round. A message
     for a task that no installed app offers stays where it is, with the reason, and holds nobody up.
     """
     # A process that is no worker has not imported the tasks yet; in one that has, this does nothing.
     current_app.loader.import_default_modules()
+    elsewhere = routes.tasks_routed()
     sent, unknown = 0, set[int]()
     while True:
         with transaction.atomic():
@@ -40,6 +50,7 @@ def drain() -> int:
                 OutboxMessage.objects.select_for_update(skip_locked=True)
                 .filter(published_at=None)
                 .exclude(pk__in=unknown)
+                .exclude(task__in=elsewhere)
                 .order_by("-priority", "id")[:BATCH]
             )
             for message in batch:
@@ -58,6 +69,46 @@ def drain() -> int:
                 sent += 1
         if len(batch) < BATCH:
             return sent
+
+
+def _drain_route(route: routes.Route) -> int:
+    """Publish what waits for `route` in batches and return how many messages its broker has confirmed.
+
+    Stops after a batch that was not confirmed whole; what is missing from it is sent again in the next round.
+    """
+    sent = 0
+    while True:
+        with transaction.atomic():
+            if route.ordered and not _alone(route):
+                return sent
+            waiting = OutboxMessage.objects.select_for_update(skip_locked=True).filter(
+                published_at=None, task__in=route.tasks
+            )
+            batch = list(waiting.order_by(*(["id"] if route.ordered else ["-priority", "id"]))[:ROUTE_BATCH])
+            if not batch:
+                return sent
+            refused = route.send(batch)
+            confirmed = [message.pk for message in batch if message.pk not in refused]
+            OutboxMessage.objects.filter(pk__in=confirmed).update(published_at=utcnow())
+            for message in batch:
+                if message.pk in refused:
+                    _note(message, refused[message.pk])
+            sent += len(confirmed)
+        if refused:
+            logger.warning("%s does not take messages for now: %s", route.name, next(iter(refused.values())))
+            return sent
+        if len(batch) < ROUTE_BATCH:
+            return sent
+
+
+def _alone(route: routes.Route) -> bool:
+    """Hold the route until the end of the transaction; False when another relay has it."""
+    if connection.vendor != "postgresql":
+        # Writing transactions exclude each other there.
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s))", [f"outbox route {route.name}"])
+        return bool(cursor.fetchone()[0])
 
 
 def _note(message: OutboxMessage, error: str) -> None:
@@ -86,11 +137,20 @@ def _broker_priority(priority: int) -> int:
 
 
 class Relay:
-    """The relay's loop: woken by the bell, by PostgreSQL's NOTIFY, and by time in any case."""
+    """The relay's loops: woken by the bell, by PostgreSQL's NOTIFY, and by time in any case.
+
+    Each route has a thread of its own, so that a broker that is away keeps nothing from the others.
+    """
 
     def __init__(self) -> None:
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, name="relay", daemon=True)]
+        drains = {"relay": _drain_celery} | {
+            f"relay {route.name}": functools.partial(_drain_route, route) for route in routes.registered()
+        }
+        self._threads = [
+            threading.Thread(target=self._run, args=(name, drain_one), name=name, daemon=True)
+            for name, drain_one in drains.items()
+        ]
         if connection.vendor == "postgresql":
             self._threads.append(threading.Thread(target=self._listen, name="relay listener", daemon=True))
 
@@ -100,17 +160,18 @@ class Relay:
 
     def stop(self, timeout_s: float = 5.0) -> None:
         self._stop.set()
-        wake.bell.set()
+        wake.ring()
         for thread in self._threads:
             thread.join(timeout_s)
 
-    def _run(self) -> None:
+    def _run(self, name: str, drain_one: Callable[[], int]) -> None:
         from tradingsite.common.background import guarded
 
-        round_ = guarded("relay", drain)
+        bell = wake.bell()
+        round_ = guarded(name, drain_one)
         while not self._stop.is_set():
-            wake.bell.wait(POLL_S)
-            wake.bell.clear()
+            bell.wait(POLL_S)
+            bell.clear()
             round_()
 
     def _listen(self) -> None:
@@ -119,10 +180,10 @@ class Relay:
             try:
                 with psycopg.connect(**_parameters(), autocommit=True) as listener:
                     listener.execute(f"LISTEN {wake.CHANNEL}")
-                    wake.bell.set()
+                    wake.ring()
                     while not self._stop.is_set():
                         for _ in listener.notifies(timeout=1.0):
-                            wake.bell.set()
+                            wake.ring()
             except (psycopg.Error, OSError) as error:
                 logger.warning("the relay does not hear the database for now: %s", error)
                 self._stop.wait(pause_s)
