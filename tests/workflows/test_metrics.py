@@ -27,7 +27,7 @@ ZONES = [
 
 def moments(first: int, last: int) -> st.SearchStrategy[datetime]:
     """Return moments from the beginning of one year to that of another."""
-    bounds = [datetime.min.replace(year=year) for year in (first, last)]
+    bounds = [datetime.fromisoformat(f"{year}-01-01") for year in (first, last)]
     return st.datetimes(*bounds, timezones=st.just(UTC))
 
 
