@@ -17,6 +17,7 @@ atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 # The settings are read from the environment, so it is made the tests' own before they are imported.
 for _name in ("DATABASE_URL", "REDIS_URL", "PRODUCTION", "EXTRA_APPS", "ALLOWED_HOSTS", "OUTBOUND_ALLOWED"):
     os.environ.pop(_name, None)
+os.environ.pop("EXECUTION_TRANSPORT", None)
 os.environ["DATA_DIR"] = str(_folder)
 (_folder / "static").mkdir()  # the static file server warns when there is none
 os.environ["SECRET_KEY"] = "only-for-tests-0123456789abcdefghijklmnopqrstuvwxyz-0123456789"

@@ -1,6 +1,8 @@
 """The environment as the settings read it: what cannot be understood is named, with what would be right."""
 
 import importlib.util
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,23 @@ class DeskEnv(environ.Env):  # type: ignore[misc]  # the package has no types
         if given in (*TRUE, *FALSE):
             return given in TRUE
         raise ImproperlyConfigured(f"{var} is {given!r}. It must be 1 or 0.")
+
+    def word(self, var: str, words: Sequence[str], default: str) -> str:
+        given: str = self.str(var, default=default).strip()
+        if given in words:
+            return given
+        raise ImproperlyConfigured(f"{var} is {given!r}. It must be {' or '.join(words)}.")
+
+    def table(self, var: str) -> dict[str, Any]:
+        """Return the JSON object of plain values in `var`; empty where it is not set."""
+        # The text is not shown: it may carry a password.
+        try:
+            found = json.loads(self.str(var, default="") or "{}")
+        except ValueError:
+            found = None
+        if isinstance(found, dict) and all(isinstance(value, str | int | float) for value in found.values()):
+            return found
+        raise ImproperlyConfigured(f'{var} is no JSON object of plain values such as {{"security.protocol": "ssl"}}.')
 
     def folder(self, var: str, default: Path) -> Path:
         """Return the folder that `var` names, made where it was missing."""

@@ -257,6 +257,16 @@ elif urlsplit(CELERY_BROKER_URL).scheme in ("redis", "rediss"):
         "queue_order_strategy": "priority",
     }
 
+# ---------------------------------------------------------------------------------------------- Kafka
+
+# What brings run requests to those who carry runs; every other task goes by Celery in any case.
+EXECUTION_TRANSPORT = env.word("EXECUTION_TRANSPORT", ("celery", "kafka"), default="celery")
+KAFKA_BOOTSTRAP_SERVERS = env.str("KAFKA_BOOTSTRAP_SERVERS", default="")
+KAFKA_TOPIC_PREFIX = env.str("KAFKA_TOPIC_PREFIX", default="desk.")
+# librdkafka's own settings for security and the network, such as {"security.protocol": "sasl_ssl", ...}.
+KAFKA_CONFIG = env.table("KAFKA_CONFIG")
+KAFKA_SASL_PASSWORD = env.str("KAFKA_SASL_PASSWORD", default="")
+
 # ---------------------------------------------------------------------------------------------- API
 
 REST_FRAMEWORK = {

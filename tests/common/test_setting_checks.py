@@ -22,6 +22,8 @@ def test_the_settings_of_the_tests_have_nothing_to_complain_about() -> None:
         ("CELERY_WORKER_CONCURRENCY", 0, "desk.E012"),
         ("REDIS_URL", "http://127.0.0.1:6379", "desk.E013"),
         ("BROKER_URL", "sqla+sqlite:///broker", "desk.E013"),
+        ("EXECUTION_TRANSPORT", "pigeon", "desk.E016"),
+        ("EXECUTION_TRANSPORT", "kafka", "desk.E017"),
         ("OUTBOUND_ALLOWED", ["10.0.0.1/8"], "desk.E015"),
         ("OUTBOUND_ALLOWED", ["agents.internal:99999"], "desk.E015"),
     ],

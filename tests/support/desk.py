@@ -83,7 +83,10 @@ class Desk:
         return self.folder / "slow-steps"
 
     def environment(self) -> dict[str, str]:
-        dropped = ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "SECRET_KEY", "DATA_DIR")
+        dropped = (
+            *("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "SECRET_KEY", "DATA_DIR"),
+            *("EXECUTION_TRANSPORT", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_CONFIG", "KAFKA_TOPIC_PREFIX"),
+        )
         kept = {name: text for name, text in os.environ.items() if name not in dropped and "PYTEST" not in name}
         return {
             **kept,

@@ -49,6 +49,18 @@ def _environment() -> Iterator[CheckMessage]:
     ):
         if url and urlsplit(url).scheme not in schemes:
             yield Error(f"{name} must begin with {', '.join(f'{s}://' for s in schemes)}.", id="desk.E013")
+    if settings.EXECUTION_TRANSPORT not in ("celery", "kafka"):
+        yield Error(
+            f"EXECUTION_TRANSPORT is {settings.EXECUTION_TRANSPORT!r}.",
+            hint="Runs go by celery or by kafka.",
+            id="desk.E016",
+        )
+    if settings.EXECUTION_TRANSPORT == "kafka" and not settings.KAFKA_BOOTSTRAP_SERVERS:
+        yield Error(
+            "EXECUTION_TRANSPORT is kafka, but KAFKA_BOOTSTRAP_SERVERS is not set.",
+            hint="Name brokers like kafka-1:9092,kafka-2:9092, or leave EXECUTION_TRANSPORT out.",
+            id="desk.E017",
+        )
     for entry in settings.OUTBOUND_ALLOWED:
         try:
             Allowed.parse(entry)
