@@ -104,16 +104,13 @@ class Allowed:
         Raises:
             ValueError: for anything else.
         """
-        host, port = text.strip(), None
+        host, tail, port = text.strip(), "", None
         if host.startswith("["):
-            host, _, rest = host[1:].partition("]")
-            tail = rest.removeprefix(":")
+            host, _, tail = host[1:].partition("]")
         elif host.count(":") == 1:
-            host, _, tail = host.partition(":")
-        else:
-            tail = ""
+            host, tail = host[: host.index(":")], host[host.index(":") :]
         if tail:
-            port = int(tail)
+            port = int(tail.removeprefix(":"))
             if not 0 < port < 65536:
                 raise ValueError(f"{text!r} has no port between 1 and 65535")
         try:
@@ -228,8 +225,8 @@ def _parse(url: str, field: str) -> httpx.URL:
         raise AddressRefused(f"An address begins with {' or '.join(f'{s}://' for s in schemes)}.", field=field)
     if parsed.userinfo or "@" in parsed.netloc.decode("ascii"):
         raise AddressRefused("An address carries no user and no password.", field=field)
-    if parsed.port == 0:
-        raise AddressRefused("There is no port 0.", field=field)
+    if parsed.port is not None and not 0 < parsed.port < 65536:
+        raise AddressRefused("A port is between 1 and 65535.", field=field)
     return parsed
 
 
@@ -356,6 +353,18 @@ class _Stream(httpcore.NetworkStream):
         return None  # the connection serves one request of HTTP/1.1 and is not used again
 
 
+def _connected(address: Address, port: int, timeout_s: float) -> socket.socket:
+    sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
+    try:
+        sock.settimeout(timeout_s)
+        sock.connect((str(address), port))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 class _CheckedBackend(httpcore.NetworkBackend):
     """Connects to the addresses that were checked, whatever the host is called."""
 
@@ -380,15 +389,13 @@ class _CheckedBackend(httpcore.NetworkBackend):
             # One address that swallows packets must leave time for the next.
             share = self._deadline.left() / left
             try:
-                sock = socket.create_connection((str(address), self._port), share)
+                self._stream = _Stream(_connected(address, self._port, share), self._deadline)
             except TimeoutError:
                 self._deadline.left()
                 reason = "does not answer"
             except OSError as error:
                 reason = self.reasons.get(type(error), error.strerror or "cannot be reached")
             else:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._stream = _Stream(sock, self._deadline)
                 return self._stream
         raise OutboundUnreachable(f"{host} {reason}.")
 
