@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
+from tradingsite.common.clock import utcnow
 from tradingsite.common.models import Entity, SoftDeleted
 from workflows.choices import WorkflowType
 
@@ -111,3 +112,52 @@ class Strategy(SoftDeleted, Entity):
 
     def __str__(self) -> str:
         return self.name
+
+
+class WorkflowMetrics(models.Model):
+    """What a workflow's ended runs of one day come to, by version.
+
+    A run belongs to the day in which it was created, which no retry changes. The rows hold nothing that the runs do not:
+    `manage.py rebuild_metrics` makes them anew. `workflows.metrics.Tally` reads and writes `metrics`.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    # The zone whose midnights bound the day; rows of another zone than the desk's are not read.
+    zone = models.CharField(max_length=64)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="metrics", db_index=False)
+    date = models.DateField()
+    version_number = models.PositiveIntegerField(
+        help_text="Of the version that the runs were pinned to; 0 without one."
+    )
+    metrics = models.JSONField()
+    updated_at = models.DateTimeField(default=utcnow)
+
+    class Meta:
+        db_table = "workflow_metrics"
+        verbose_name = "metrics of a workflow's day"
+        verbose_name_plural = "metrics of workflows by day"
+        ordering: ClassVar = ["-date", "-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["zone", "workflow", "date", "version_number"], name="workflow_metrics_day")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workflow_id} v{self.version_number} on {self.date}"
+
+
+class MetricsCoverage(models.Model):
+    """Up to which day `workflow_metrics` holds every ended run; its row lock is that of all writing there.
+
+    What runs came to from `through` on is read from the runs.
+    """
+
+    zone = models.CharField(max_length=64, primary_key=True)
+    through = models.DateField(help_text="The first day that is not covered.")
+
+    class Meta:
+        db_table = "workflow_metrics_coverage"
+        verbose_name = "coverage of workflow metrics"
+        verbose_name_plural = "coverage of workflow metrics"
+
+    def __str__(self) -> str:
+        return f"{self.zone} up to {self.through}"
