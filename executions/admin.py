@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from unfold.admin import TabularInline
 
 from executions import services
-from executions.models import EarlierTask, StepExecution, WorkerHeartbeat, WorkflowExecution
+from executions.models import EarlierTask, Payload, RunEnding, StepExecution, WorkerHeartbeat, WorkflowExecution
 from tradingsite.common.console import LedgerAdmin, actor_of
 from tradingsite.common.errors import AppError
 from tradingsite.common.roles import Role, role_of
@@ -140,3 +140,23 @@ class WorkerHeartbeatAdmin(LedgerAdmin):
     list_display: ClassVar = ["name", "host", "pid", "queues", "active", "started_at", "last_seen"]
     search_fields: ClassVar = ["name", "host"]
     ordering: ClassVar = ["-last_seen"]
+
+
+@admin.register(RunEnding)
+class RunEndingAdmin(LedgerAdmin):
+    list_display: ClassVar = ["execution_id", "status", "task_id", "run_created_at", "at"]
+    search_fields: ClassVar = ["execution_id", "task_id"]
+    ordering: ClassVar = ["id"]
+
+
+@admin.register(Payload)
+class PayloadAdmin(LedgerAdmin):
+    list_display: ClassVar = ["digest", "size", "created_at"]
+    search_fields: ClassVar = ["digest"]
+    ordering: ClassVar = ["-created_at"]
+    # Megabytes of JSON are downloaded through the API, not looked at here.
+    exclude: ClassVar = ["data"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Payload]:
+        rows: QuerySet[Payload] = super().get_queryset(request)
+        return rows.defer("data")

@@ -16,6 +16,10 @@ class ExecutionNotRetryable(Conflict):
     code, title = "EXECUTION_NOT_RETRYABLE", "Only a failed or cancelled run can be retried"
 
 
+class StepOutputNotFound(NotFound):
+    code, title = "STEP_OUTPUT_NOT_FOUND", "There is no such output"
+
+
 class TaskNotFound(NotFound):
     code, title = "TASK_NOT_FOUND", "There is no such task"
 

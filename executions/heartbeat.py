@@ -7,8 +7,8 @@ from datetime import timedelta
 from celery import current_app
 from django.db.models import QuerySet
 
+from executions.calls import QUEUE
 from executions.leases import keeper
-from executions.ledger import QUEUE
 from executions.models import WorkerHeartbeat
 from tradingsite.common import lifecycle
 from tradingsite.common.clock import utcnow

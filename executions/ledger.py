@@ -1,22 +1,21 @@
 """The run as its worker writes it: every change fenced, told to the sockets in the same transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from django.db.models import F
 
+from executions import endings
+from executions.calls import worker_call
 from executions.choices import ExecutionStatus, OnError, StepStatus
 from executions.errors import RunCancelled
 from executions.fence import Claim, fenced
-from executions.machine import StepState, StepTrace, progress_percent, results_of
+from executions.machine import StepState, StepTrace, progress_percent, results_of, tally_of
 from executions.models import StepExecution, WorkflowExecution
 from executions.news import tell_status, tell_step
+from executions.payloads import INLINE_MAX, StepOutput, payload_keep
 from tradingsite.common.clock import utcnow
-from tradingsite.common.contracts.steps import StepResult
-from tradingsite.common.outbox import enqueue_task
-
-TASK, QUEUE = "executions.run", "runs"
 
 
 def storable(text: str) -> str:
@@ -35,7 +34,7 @@ class RunLedger:
     @classmethod
     def load(cls, held: Claim) -> Self:
         execution = WorkflowExecution.objects.select_related("workflow", "strategy").get(pk=held.execution_id)
-        return cls(held, execution, list(execution.steps.order_by("index")))
+        return cls(held, execution, list(execution.steps.select_related("payload").order_by("index")))
 
     def states(self) -> list[StepState]:
         return [StepState(step.index, step.status, step.on_error) for step in self.steps]
@@ -54,11 +53,16 @@ class RunLedger:
             step.save()
             tell_step(step)
 
-    def step_complete(self, step: StepExecution, result: StepResult, *, logs: list[dict[str, Any]]) -> None:
+    def step_complete(self, step: StepExecution, output: StepOutput, *, logs: list[dict[str, Any]]) -> None:
         """Write the output; from here on the step never runs again."""
-        self._step_end(
-            step, StepStatus.COMPLETED, output=dict(result.output), summary=storable(result.summary), logs=logs
-        )
+        summary = storable(output.summary)
+        if output.size <= INLINE_MAX:
+            self._step_end(step, StepStatus.COMPLETED, output=output.data, summary=summary, logs=logs)
+            return
+        # Before the fence and without it: content by its own name harms nobody, and the run's row is not locked for
+        # as long as megabytes take.
+        payload = payload_keep(output)
+        self._step_end(step, StepStatus.COMPLETED, payload=payload, summary=summary, logs=logs)
 
     def step_fail(self, step: StepExecution, code: str, message: str, *, logs: list[dict[str, Any]]) -> None:
         """Write that the step failed for good."""
@@ -92,7 +96,7 @@ class RunLedger:
             [
                 StepTrace(
                     name=step.name,
-                    output=step.output or {} if step.status == StepStatus.COMPLETED else {},
+                    output=step.result if step.status == StepStatus.COMPLETED else {},
                     logs=step.logs,
                     summary=step.summary or step.error_message,
                 )
@@ -103,6 +107,7 @@ class RunLedger:
         run.results, run.completed_at = results, utcnow()
         if status == ExecutionStatus.COMPLETED:
             run.progress = 100.0
+        tally = asdict(tally_of(results["decisions"]))
         with fenced(
             self.claim,
             status=run.status,
@@ -111,6 +116,7 @@ class RunLedger:
             results=results,
             decisions_made=results["decisions_made"],
             orders_placed=results["orders_placed"],
+            **tally,
             completed_at=run.completed_at,
             progress=run.progress,
             lease_until=None,
@@ -120,6 +126,7 @@ class RunLedger:
             elif status == ExecutionStatus.FAILED:
                 StepExecution.objects.filter(execution=run, status=StepStatus.PENDING).update(status=StepStatus.SKIPPED)
             tell_status(run)
+            endings.note(run)
 
     def hand_over(self) -> None:
         """Give the run back: its interrupted step waits again, another worker is called at once.
@@ -145,7 +152,7 @@ class RunLedger:
                     step.save()
                     tell_step(step)
             tell_status(run)
-            enqueue_task(TASK, args=[str(run.pk)], queue=QUEUE, task_id=run.task_id, priority=run.priority)
+            worker_call(run)
 
 
 def _cancel_open(steps: Sequence[StepExecution]) -> None:

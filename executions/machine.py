@@ -1,5 +1,7 @@
 """What a run does next. Plain data in, plain data out: every decision of the runner, none of its effects."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -102,3 +104,23 @@ def results_of(steps: Sequence[StepTrace]) -> dict[str, Any]:
         "decisions": decisions,
         "orders": orders,
     }
+
+
+@dataclass(frozen=True)
+class DecisionTally:
+    """What a run's decisions come to. `r_sum` adds the R of the `r_count` decisions that state one."""
+
+    buys: int
+    sells: int
+    holds: int
+    r_sum: float
+    r_count: int
+
+
+def tally_of(decisions: Sequence[Any]) -> DecisionTally:
+    """Count a run's decisions; an action that is none of the three is not counted."""
+    stated = [decision for decision in decisions if isinstance(decision, Mapping)]
+    actions = Counter(str(decision.get("action")) for decision in stated)
+    # Not bool, which is a whole number to Python.
+    rs = [r for d in stated if isinstance(r := d.get("r_coefficient"), int | float) and not isinstance(r, bool)]
+    return DecisionTally(actions["BUY"], actions["SELL"], actions["HOLD"], math.fsum(rs), len(rs))

@@ -1,6 +1,6 @@
 """Runs, their steps, and the workers that carry them."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -50,6 +50,12 @@ class WorkflowExecution(Entity):
     results = models.JSONField(null=True, blank=True)
     decisions_made = models.PositiveIntegerField(default=0)
     orders_placed = models.PositiveIntegerField(default=0)
+    # What `results` says of the decisions, as numbers that a day's figures can be summed from.
+    buys = models.PositiveIntegerField(default=0)
+    sells = models.PositiveIntegerField(default=0)
+    holds = models.PositiveIntegerField(default=0)
+    r_sum = models.FloatField(default=0)
+    r_count = models.PositiveIntegerField(default=0)
     error_code = models.CharField(max_length=60, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
     created_by = models.ForeignKey(
@@ -121,8 +127,50 @@ class EarlierTask(models.Model):
         return f"task {self.task_id}"
 
 
+class RunEnding(models.Model):
+    """A run has ended, and what follows from that has not been done yet.
+
+    Written with the end itself and removed when the figures, the result rows and the announcements are.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    execution_id = models.UUIDField()
+    workflow_id = models.UUIDField(null=True, blank=True)
+    task_id = models.CharField(max_length=36)
+    status = models.CharField(max_length=10, choices=ExecutionStatus.choices)
+    run_created_at = models.DateTimeField()
+    at = models.DateTimeField(default=utcnow)
+
+    class Meta:
+        db_table = "run_endings"
+        verbose_name = "end of a run not yet accounted for"
+        verbose_name_plural = "ends of runs not yet accounted for"
+
+    def __str__(self) -> str:
+        return f"run {self.execution_id} {self.status}"
+
+
+class Payload(models.Model):
+    """A large output, kept once however many steps put it out."""
+
+    digest = models.CharField(max_length=64, primary_key=True, help_text="SHA-256 of the JSON text.")
+    size = models.PositiveIntegerField(help_text="Bytes of the JSON text.")
+    data = models.JSONField()
+    created_at = models.DateTimeField(default=utcnow)
+
+    class Meta:
+        db_table = "payloads"
+        verbose_name = "large output"
+
+    def __str__(self) -> str:
+        return f"{self.size} bytes, {self.digest[:12]}"
+
+
 class StepExecution(models.Model):
-    """One step of one run, with the config it was pinned to."""
+    """One step of one run, with the config it was pinned to.
+
+    A small output stands in `output`, a large one in `payload`; `result` is either.
+    """
 
     id = models.BigAutoField(primary_key=True)
     execution = models.ForeignKey(WorkflowExecution, on_delete=models.CASCADE, related_name="steps")
@@ -136,6 +184,7 @@ class StepExecution(models.Model):
     status = models.CharField(max_length=10, choices=StepStatus.choices, default=StepStatus.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     output = models.JSONField(null=True, blank=True)
+    payload = models.ForeignKey(Payload, null=True, blank=True, on_delete=models.PROTECT, related_name="steps")
     summary = models.TextField(blank=True, default="")
     logs = models.JSONField(default=list)
     error_code = models.CharField(max_length=60, blank=True, default="")
@@ -151,10 +200,20 @@ class StepExecution(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["execution", "index"], name="step_execution_index"),
             models.CheckConstraint(condition=models.Q(status__in=StepStatus.values), name="step_status_known"),
+            models.CheckConstraint(
+                condition=models.Q(output__isnull=True) | models.Q(payload__isnull=True),
+                name="step_output_in_one_place",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"step {self.index} {self.name}"
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What a completed step put out, wherever it is kept; empty without an output."""
+        held = self.payload.data if self.payload is not None else self.output
+        return dict(held or {})
 
     @property
     def duration(self) -> float | None:

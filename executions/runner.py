@@ -1,6 +1,5 @@
 """Carrying one run: claim it, do its steps in order, write each result down before the next begins."""
 
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -25,11 +24,12 @@ from executions.leases import Lease, keeper
 from executions.ledger import RunLedger
 from executions.machine import Finish, next_action
 from executions.models import StepExecution
+from executions.payloads import OutputInvalid, StepOutput, checked_output
 from executions.reporter import Reporter
 from safety import killswitch
 from tradingsite.common.actor import Actor
 from tradingsite.common.contracts.registry import UnknownName
-from tradingsite.common.contracts.steps import StepContext, StepResult, StepRetryable, step_types
+from tradingsite.common.contracts.steps import StepContext, StepRetryable, step_types
 from tradingsite.common.errors import AppError, Unavailable
 from workflows.definitions import config_typed
 
@@ -120,7 +120,7 @@ def _carry_step(ledger: RunLedger, step: StepExecution, lease: Lease) -> None:
         return
 
 
-def _attempt(ledger: RunLedger, step: StepExecution, lease: Lease, reporter: Reporter) -> StepResult:
+def _attempt(ledger: RunLedger, step: StepExecution, lease: Lease, reporter: Reporter) -> StepOutput:
     try:
         step_type = step_types.get(step.type)()
         config = config_typed(step.type, step.config)
@@ -131,7 +131,9 @@ def _attempt(ledger: RunLedger, step: StepExecution, lease: Lease, reporter: Rep
     context = _context(ledger, step, config, lease, reporter)
     lease.deadline = time.monotonic() + step.timeout_s if step.timeout_s else None
     try:
-        return _checked(step_type.run(context))
+        return checked_output(step_type.run(context))
+    except OutputInvalid as error:
+        raise StepFailure(STEP_OUTPUT_INVALID, str(error), retryable=False) from error
     except (LeaseLost, HandOver, RunCancelled, StepFailure):
         raise
     except StepTimedOut:
@@ -148,32 +150,6 @@ def _attempt(ledger: RunLedger, step: StepExecution, lease: Lease, reporter: Rep
         raise StepFailure(STEP_CRASHED, f"{type(error).__name__}: {error}", retryable=False) from error
     finally:
         lease.deadline = None
-
-
-def _checked(result: StepResult) -> StepResult:
-    """Return the result with its output as the database will give it back.
-
-    Raises:
-        StepFailure: for what is no JSON, or JSON that PostgreSQL does not hold: NaN, NUL, halves of characters.
-    """
-    try:
-        text = json.dumps(dict(result.output), allow_nan=False, ensure_ascii=False)
-        text.encode()
-        output = json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:
-        message = f"its output is not JSON: {error}"
-        raise StepFailure(STEP_OUTPUT_INVALID, message, retryable=False) from error
-    if _has_nul(output):
-        raise StepFailure(STEP_OUTPUT_INVALID, "its output holds a NUL character", retryable=False)
-    return StepResult(output, str(result.summary))
-
-
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any("\x00" in key or _has_nul(inner) for key, inner in value.items())
-    if isinstance(value, list):
-        return any(_has_nul(inner) for inner in value)
-    return isinstance(value, str) and "\x00" in value
 
 
 def _context(
@@ -194,7 +170,7 @@ def _context(
         config=config,
         as_of=execution.as_of,
         mode=execution.mode,
-        outputs={done.name: done.output or {} for done in ledger.steps if done.status == StepStatus.COMPLETED},
+        outputs={done.name: done.result for done in ledger.steps if done.status == StepStatus.COMPLETED},
         log=reporter.log,
         progress=reporter.progress,
         check=lease.check,

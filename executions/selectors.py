@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F, QuerySet
 
-from executions.choices import TERMINAL, ExecutionStatus
-from executions.errors import ExecutionNotFound
+from executions.choices import TERMINAL, ExecutionStatus, StepStatus
+from executions.errors import ExecutionNotFound, StepOutputNotFound
 from executions.models import StepExecution, WorkflowExecution
 from tradingsite.common.clock import rfc3339
 
@@ -70,8 +70,28 @@ def execution_wait(
 
 
 def execution_steps(execution_id: UUID) -> QuerySet[StepExecution]:
-    """Return the steps of a run in their order."""
-    return StepExecution.objects.filter(execution_id=execution_id).order_by("index")
+    """Return the steps of a run in their order; of a large output its size and digest alone."""
+    steps = StepExecution.objects.filter(execution_id=execution_id).select_related("payload").defer("payload__data")
+    return steps.order_by("index")
+
+
+def step_output(execution_id: UUID, index: str) -> tuple[Mapping[str, Any], str | None]:
+    """Return what a completed step put out, and the digest of its text where it is large.
+
+    Raises:
+        StepOutputNotFound: no such run or step, or the step is not done.
+    """
+    step = (
+        StepExecution.objects.select_related("payload")
+        .only("output", "payload")
+        .filter(execution_id=execution_id, index=int(index), status=StepStatus.COMPLETED)
+        .first()
+        if index.isascii() and index.isdecimal() and len(index) < 5
+        else None
+    )
+    if step is None:
+        raise StepOutputNotFound(f"Run {execution_id} has no completed step {index[:20]!r}.")
+    return step.result, step.payload_id
 
 
 def workflow_statistics(workflow_id: UUID) -> Mapping[str, Any]:

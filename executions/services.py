@@ -9,9 +9,10 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
+from executions import endings
+from executions.calls import worker_call
 from executions.choices import ExecutionStatus, Mode, OnError, StepStatus, Trigger, task_status
 from executions.errors import ExecutionFinished, ExecutionNotRetryable, StrategyNotRunnable, TaskNotFound
-from executions.ledger import QUEUE, TASK
 from executions.models import EarlierTask, StepExecution, WorkflowExecution
 from executions.news import tell_status
 from market.selectors import instruments_by_symbol
@@ -19,7 +20,6 @@ from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import FieldError, ValidationFailed
-from tradingsite.common.outbox import enqueue_task
 from workflows.errors import AgentTeamUnavailable
 from workflows.models import Strategy, Workflow
 from workflows.selectors import executable
@@ -180,7 +180,7 @@ def _symbols_check(symbols: Sequence[str]) -> None:
 
 def _call(execution: WorkflowExecution) -> None:
     """Have a worker called for a waiting run, and tell the sockets."""
-    enqueue_task(TASK, args=[str(execution.pk)], queue=QUEUE, task_id=execution.task_id, priority=execution.priority)
+    worker_call(execution)
     tell_status(execution)
 
 
@@ -204,6 +204,7 @@ def execution_cancel(*, actor: Actor, execution: WorkflowExecution, reason: str 
         run.save(update_fields=["status", "cancel_requested_at", "completed_at"])
         run.steps.filter(status=StepStatus.PENDING).update(status=StepStatus.CANCELLED)
         tell_status(run)
+        endings.note(run)
     elif run.status == ExecutionStatus.RUNNING:
         if run.cancel_requested_at is not None:
             return run

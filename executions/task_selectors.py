@@ -13,11 +13,11 @@ from uuid import UUID
 from django.db.models import Avg, Count, DurationField, Exists, ExpressionWrapper, F, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
+from executions.calls import QUEUE, TASK
 from executions.choices import UNFINISHED, ExecutionStatus, TaskStatus, task_status
 from executions.errors import TaskNotFound
 from executions.fence import LEASE
 from executions.heartbeat import carriers_count
-from executions.ledger import QUEUE, TASK
 from executions.models import EarlierTask, WorkflowExecution
 from safety.selectors import day_start
 from tradingsite.common.clock import utcnow

@@ -6,16 +6,16 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from executions.choices import ExecutionStatus, StepStatus
+from executions import endings
+from executions.calls import worker_call
+from executions.choices import TERMINAL, ExecutionStatus, StepStatus
 from executions.errors import ATTEMPTS_EXHAUSTED
-from executions.ledger import QUEUE, TASK
 from executions.models import StepExecution, WorkflowExecution
 from executions.news import tell_status
 from safety.services import alert_raise
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.models import OutboxMessage
-from tradingsite.common.outbox import enqueue_task
 
 EVERY_S = 1.0
 # A message may wait this long behind others before it is thought lost; one message too many finds the run claimed.
@@ -73,6 +73,8 @@ def _take_back(run: WorkflowExecution) -> bool:
     if not taken:
         return False
     tell_status(run)
+    if run.status in TERMINAL:
+        endings.note(run)
     under_way = StepExecution.objects.filter(execution=run, status=StepStatus.RUNNING)
     if cancelled:
         StepExecution.objects.filter(execution=run, status__in=[StepStatus.PENDING, StepStatus.RUNNING]).update(
@@ -91,7 +93,7 @@ def _take_back(run: WorkflowExecution) -> bool:
             actor=ACTOR,
         )
     else:
-        enqueue_task(TASK, args=[str(run.pk)], queue=QUEUE, task_id=run.task_id, priority=run.priority)
+        worker_call(run)
     return True
 
 
@@ -112,5 +114,5 @@ def _requeue(which: Q) -> int:
                 # A worker or another watchdog was quicker.
                 continue
             done += 1
-            enqueue_task(TASK, args=[str(run.pk)], queue=QUEUE, task_id=run.task_id, priority=run.priority)
+            worker_call(run)
     return done

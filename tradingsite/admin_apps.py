@@ -11,4 +11,4 @@ class DeskAdminConfig(AdminConfig):
     def ready(self) -> None:
         super().ready()
         # After the apps' own registrations, some of which it replaces.
-        import_module("tradingsite.admin_clock")
+        import_module("tradingsite.admin_celery")

@@ -87,6 +87,7 @@ INSTALLED_APPS = [
     "csp",
     "channels",
     "django_celery_beat",
+    "django_celery_results",
     *DESK_APPS,
 ]
 
@@ -220,6 +221,10 @@ CELERY_BROKER_URL = BROKER_URL or "memory://localhost/"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_CREATE_MISSING_QUEUES = True
+# Tools for Celery find there how a run ended. Workers write no result themselves: it would cost them most of their
+# throughput. The rows are written after the end, in batches.
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_RESULT_EXPIRES = timedelta(days=7)
 CELERY_TASK_QUEUES = {
     name: {"exchange": name, "routing_key": name} for name in ("control", "runs", "agents", "optimize")
 }

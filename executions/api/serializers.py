@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -77,16 +78,32 @@ class StepBrief(StrictModelSerializer):
         fields: ClassVar = ["index", "name", "type", "status", "attempts", "duration", "summary", "error_code"]
 
 
+class OutputRef(StrictSerializer):
+    """Where a large output is fetched."""
+
+    sha256 = serializers.CharField(source="payload.digest")
+    size = serializers.IntegerField(source="payload.size", help_text="Bytes of its JSON text.")
+    href = serializers.SerializerMethodField()
+
+    def get_href(self, step: StepExecution) -> str:
+        return reverse("v1:workflow-execution-step-output", args=[step.execution_id, step.index])
+
+
 class StepFull(StepBrief):
     started_at = UtcDateTimeField(read_only=True, allow_null=True)
     completed_at = UtcDateTimeField(read_only=True, allow_null=True)
     input = serializers.JSONField(source="config", read_only=True)
+    output_ref = serializers.SerializerMethodField(help_text="Of a large output, which `output` does not hold.")
 
     class Meta(StepBrief.Meta):
         fields: ClassVar = [
-            *StepBrief.Meta.fields, "timeout_s", "retries", "on_error", "input", "output", "logs", "error_message",
-            "started_at", "completed_at",
+            *StepBrief.Meta.fields, "timeout_s", "retries", "on_error", "input", "output", "output_ref", "logs",
+            "error_message", "started_at", "completed_at",
         ]  # fmt: skip
+
+    @extend_schema_field(OutputRef(allow_null=True))
+    def get_output_ref(self, step: StepExecution) -> dict[str, Any] | None:
+        return OutputRef(step).data if step.payload_id is not None else None
 
 
 class ExecutionDetail(_Run):

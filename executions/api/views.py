@@ -95,6 +95,7 @@ class ExecutionViewSet(ResourceViewSet):
         "list": Role.VIEWER,
         "retrieve": Role.VIEWER,
         "steps": Role.VIEWER,
+        "step_output": Role.VIEWER,
         "events": Role.VIEWER,
         "cancel": Role.TRADER,
         "retry": Role.TRADER,
@@ -146,7 +147,19 @@ class ExecutionViewSet(ResourceViewSet):
     @action(detail=True, pagination_class=None)
     def steps(self, request: Request, **_: Any) -> Response:
         execution = selectors.execution_get(self._id())
-        return Response(shapes.StepFull(execution.steps.order_by("index"), many=True).data)
+        return Response(shapes.StepFull(selectors.execution_steps(execution.pk), many=True).data)
+
+    @extend_schema(responses=OpenApiTypes.OBJECT, filters=False)
+    @action(detail=True, pagination_class=None, url_path="steps/(?P<index>[^/]+)/output", url_name="step-output")
+    def step_output(self, request: Request, index: str, **_: Any) -> Response:
+        output, digest = selectors.step_output(self._id(), index)
+        if digest is None:
+            return Response(output)
+        # Content under its own digest never changes, so whoever has it need not fetch it again.
+        headers = {"ETag": f'"{digest}"', "Cache-Control": "private, max-age=31536000, immutable"}
+        if headers["ETag"] in request.headers.get("If-None-Match", ""):
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
+        return Response(output, headers=headers)
 
     @extend_schema(
         parameters=[OpenApiParameter("after", OpenApiTypes.INT, description="The last number that was seen.")],

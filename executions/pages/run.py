@@ -27,7 +27,7 @@ def run_page(*, execution_id: UUID, actor: Actor, wall: datetime) -> dict[str, A
     """
     live_seq = events.stream_position(stream_of(execution_id))
     execution = selectors.execution_get(execution_id)
-    steps = list(execution.steps.order_by("index"))
+    steps = list(selectors.execution_steps(execution_id))
     final = execution.status in TERMINAL
     mine = actor.may(Role.OPERATOR) or (actor.may(Role.TRADER) and execution.created_by_id == actor.user_id)
     return {
@@ -95,6 +95,7 @@ def _step(step: StepExecution, wall: datetime) -> dict[str, Any]:
         "error_message": step.error_message,
         "config": step.config,
         "output": step.output,
+        "payload": step.payload,
         "logs": step.logs,
     }
 

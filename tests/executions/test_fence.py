@@ -16,6 +16,7 @@ from executions.fence import Claim, claim, fenced, renew
 from executions.leases import Lease
 from executions.ledger import RunLedger
 from executions.models import WorkflowExecution
+from executions.payloads import checked_output
 from executions.services import execution_cancel
 from tests.executions.conftest import Trials
 from tradingsite.common import lifecycle
@@ -76,7 +77,7 @@ def test_a_late_writer_is_refused_and_counted_and_changes_nothing(trials: Trials
     expire(run)
     taken(run, "two")
     with pytest.raises(LeaseLost):
-        late.step_complete(late.steps[0], StepResult({"number": 666}), logs=[])
+        late.step_complete(late.steps[0], checked_output(StepResult({"number": 666})), logs=[])
     with pytest.raises(LeaseLost):
         late.finish("completed")
     with pytest.raises(LeaseLost), fenced(late.claim, progress=99):

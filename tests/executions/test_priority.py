@@ -13,7 +13,7 @@ from django.db import transaction
 from kombu import Connection
 
 from executions import tasks
-from executions.ledger import QUEUE, TASK
+from executions.calls import QUEUE, TASK
 from tests.harness import services
 from tests.support.desk import ROOT
 from tradingsite.common import relay

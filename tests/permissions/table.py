@@ -99,6 +99,7 @@ TABLE: dict[str, str] = {
     # Tasks
     "GET /tasks": "viewer",
     "GET /tasks/metrics": "viewer",
+            ("GET", "/{pk}/steps/{index}/output", "viewer"),
     "GET /tasks/{task_id}": "viewer",
     "DELETE /tasks/{task_id}": "trader",
     # Pages

@@ -95,6 +95,7 @@ API = (
             Case(f"GET /{name}/{{pk}}/events", _pk("run")),
         )
     ),
+            Case(f"GET /{name}/{{pk}}/steps/{{index}}/output", _pk("run", index=1), grows=False),
     Case("GET /tasks", grows=False),
     Case("GET /tasks", query="?status=SUCCESS&count=true"),
     Case("GET /tasks/{task_id}", lambda rows: {"task_id": rows.run.task_id}, grows=False),

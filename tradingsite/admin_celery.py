@@ -1,4 +1,4 @@
-"""The tables of the workers' clock, in the look of the rest of the admin."""
+"""The tables of the workers' clock and results, in the look of the rest of the admin."""
 
 from typing import Any
 
@@ -7,11 +7,22 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django_celery_beat import admin as beat
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from django_celery_results import admin as results
+from django_celery_results.models import GroupResult, TaskResult
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule):
+from tradingsite.common.console import LedgerAdmin
+
+# Groups of tasks are not used here: what fans out is gathered in the database.
+admin.site.unregister(GroupResult)
+for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule, TaskResult):
     admin.site.unregister(model)
+
+
+@admin.register(TaskResult)
+class TaskResultAdmin(LedgerAdmin, results.TaskResultAdmin):
+    list_filter = ("status", "worker")
 
 
 class TaskSelect(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
