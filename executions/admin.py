@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import TabularInline
 
+import executions.kafka.admin  # noqa: F401  # its pages register themselves
 from executions import services
 from executions.models import EarlierTask, Payload, RunEnding, StepExecution, WorkerHeartbeat, WorkflowExecution
 from tradingsite.common.console import LedgerAdmin, actor_of

@@ -28,6 +28,10 @@ class StrategyNotRunnable(Conflict):
     code, title = "STRATEGY_NOT_RUNNABLE", "The strategy cannot be run"
 
 
+class RecordNotReplayable(Conflict):
+    code, title = "RECORD_NOT_REPLAYABLE", "The parked record is still no request"
+
+
 class LeaseLost(StepInterrupted):
     """Another worker holds the run by now; whatever this one still wants to write is refused."""
 

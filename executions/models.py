@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from executions.choices import UNFINISHED, ExecutionStatus, Mode, OnError, StepStatus, TaskStatus, Trigger
+from executions.kafka.models import InboxMessage, ParkedRecord
 from tradingsite.common.clock import utcnow
 from tradingsite.common.models import Entity
 from workflows.models import Strategy, Workflow, WorkflowVersion
@@ -246,3 +247,16 @@ class WorkerHeartbeat(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+__all__ = [
+    "EarlierTask",
+    "InboxMessage",
+    "ParkedRecord",
+    "Payload",
+    "RunEnding",
+    "StepExecution",
+    "WorkerHeartbeat",
+    "WorkflowExecution",
+    "seconds_between",
+]

@@ -28,7 +28,8 @@ class Unreadable(Exception):
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason.value}: {detail}")
         self.reason = reason
-        self.detail = detail[:300]
+        # Whatever the record holds, this is text that every database takes.
+        self.detail = detail.replace("\x00", "").encode("ascii", "backslashreplace").decode()[:300]
 
 
 @dataclass(frozen=True)
