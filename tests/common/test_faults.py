@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from tradingsite.common.background import guarded
 from tradingsite.common.live import hub as hub_module
 from tradingsite.common.live import transport
-from tradingsite.common.live.hub import RESYNC, Hub
+from tradingsite.common.live.hub import RESYNC, Hub, News
 
 ENVELOPE = {"stream": "trial:1", "feed": "trial", "id": 1, "seq": 1, "message": {"type": "step"}}
 
@@ -142,10 +142,10 @@ async def test_the_hub_hears_again_after_any_fault_and_says_that_it_was_away(
     monkeypatch.setattr(Channel, "breaks", [fault, {"data": json.dumps(ENVELOPE).encode()}])
     one = Hub()
     subscription = one.join(frozenset({"trial:1"}))
-    heard: list[dict[str, Any]] = []
-    while ENVELOPE not in heard:
-        heard.append(await asyncio.wait_for(subscription.queue.get(), 3))
-    assert RESYNC in heard
+    heard: list[News] = []
+    while not any(news.ids for news in heard):
+        heard += await asyncio.wait_for(subscription.take(), 3)
+    assert [news.ids for news in heard] == [(), (), (1,)]
     assert one._listener is not None
     one._listener.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -1,6 +1,7 @@
 """Live events: numbered without a gap, replayed by number, pushed through one hub."""
 
 import asyncio
+import json
 import threading
 from typing import Any
 
@@ -16,7 +17,7 @@ from tradingsite.common.live import consumer as consumer_module
 from tradingsite.common.live import publish
 from tradingsite.common.live.consumer import LiveConsumer
 from tradingsite.common.live.events import feed_after, stream_after
-from tradingsite.common.live.hub import QUEUE_SIZE, channel_name, hub
+from tradingsite.common.live.hub import QUEUE_SIZE, TooSlow, channel_name, hub
 from tradingsite.common.models import LiveEvent
 from tradingsite.common.roles import Role
 
@@ -165,18 +166,83 @@ async def test_who_may_not_listen_is_closed_with_the_reason(
     assert (closed["type"], closed["code"]) == ("websocket.close", code)
 
 
-@pytest.mark.django_db(transaction=True)
-async def test_a_client_too_slow_to_follow_is_let_go_and_the_others_are_not(caller: dict[str, Actor | None]) -> None:
+def envelope_of(number: int) -> dict[str, Any]:
+    return {"stream": STREAM, "feed": "trial", "id": 100 + number, "seq": number, "message": {"number": number}}
+
+
+async def test_a_client_too_slow_to_follow_is_let_go_and_the_others_are_not() -> None:
     slow = hub.join(frozenset({STREAM}))
     quick = hub.join(frozenset({STREAM}))
-    envelope = {"stream": STREAM, "feed": "trial", "id": 1, "seq": 1, "message": {}}
-    for _ in range(QUEUE_SIZE + 5):
-        hub.deliver(envelope)
-        await asyncio.wait_for(quick.queue.get(), 1)
-    assert slow.overflowed
-    assert not quick.overflowed
+    for number in range(QUEUE_SIZE + 5):
+        hub.deliver(envelope_of(number))
+        (news,) = await asyncio.wait_for(quick.take(), 1)
+        assert news.ids == (100 + number,)
+    with pytest.raises(TooSlow):
+        await slow.take()
     hub.leave(slow)
     hub.leave(quick)
+
+
+async def test_a_burst_larger_than_what_may_wait_reaches_a_socket_that_follows() -> None:
+    socket = hub.join(frozenset({STREAM}))
+    for number in range(QUEUE_SIZE + 500):
+        hub.deliver(envelope_of(number))
+    (news,) = await asyncio.wait_for(socket.take(), 1)
+    assert [json.loads(text)["seq"] for text in news.texts] == list(range(QUEUE_SIZE + 500))
+    hub.leave(socket)
+
+
+async def test_what_arrives_together_is_encoded_once_for_all_sockets_and_numbered_as_each_kind_counts() -> None:
+    first, second = hub.join(frozenset({STREAM})), hub.join(frozenset({STREAM}))
+    feed = hub.join(frozenset({"feed:trial"}))
+    for number in (1, 2):
+        hub.deliver(envelope_of(number))
+    hub.deliver({**envelope_of(9), "stream": "trial:2"})
+    ((one,), (other,), (all_,)) = [await asyncio.wait_for(each.take(), 1) for each in (first, second, feed)]
+    assert one is other
+    assert [json.loads(text) for text in one.texts] == [{"number": 1, "seq": 1}, {"number": 2, "seq": 2}]
+    assert [json.loads(text)["seq"] for text in all_.texts] == [101, 102, 109]
+    for each in (first, second, feed):
+        hub.leave(each)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("target", ["/ws/trial/1", "/ws/trial"])
+async def test_what_a_replay_has_told_already_is_not_told_again_when_it_arrives(
+    caller: dict[str, Actor | None], target: str
+) -> None:
+    for number in range(1, 4):
+        await database_sync_to_async(say)(number)
+    socket = await connect(target)
+    await socket.receive_json_from()
+    await socket.send_json_to({"type": "replay", "after": 0})
+    assert [(await socket.receive_json_from())["number"] for _ in range(3)] == [1, 2, 3]
+    # As from another process, later than its row.
+    for envelope in await database_sync_to_async(stream_after)(STREAM, 1):
+        hub.deliver(envelope)
+    await database_sync_to_async(say)(4)
+    assert (await socket.receive_json_from())["number"] == 4
+    await socket.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_news_do_not_fall_into_the_middle_of_a_replay(
+    caller: dict[str, Actor | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 4):
+        await database_sync_to_async(say)(number)
+    socket = await connect()
+    await socket.receive_json_from()
+
+    def read_while_news_arrive(stream: str, after: int) -> list[dict[str, Any]]:
+        found = stream_after(stream, after)
+        say(4)
+        return found
+
+    monkeypatch.setattr(consumer_module.events, "stream_after", read_while_news_arrive)
+    await socket.send_json_to({"type": "replay", "after": 0})
+    assert [(await socket.receive_json_from())["seq"] for _ in range(4)] == [1, 2, 3, 4]
+    await socket.disconnect()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -11,7 +11,7 @@ from django.db import Error
 from tradingsite.common.access.sockets import actor_from_scope
 from tradingsite.common.actor import Actor
 from tradingsite.common.live import events
-from tradingsite.common.live.hub import RESYNC, Subscription, hub
+from tradingsite.common.live.hub import ID, MISSED, SEQ, News, Subscription, TooSlow, hub
 from tradingsite.common.roles import Role
 
 UNAUTHENTICATED, FORBIDDEN, BAD_REQUEST, TOO_SLOW = 4401, 4403, 4400, 4408
@@ -32,6 +32,12 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     subscription: Subscription | None = None
     actor: Actor | None = None
     stream: str | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # One speaks at a time, so that news do not fall into the middle of a replay.
+        self._turn = asyncio.Lock()
+        self._replayed: set[int] = set()
 
     async def stream_name(self) -> str | None:
         """Return the one stream that the client asked for, or None for the whole feed.
@@ -75,6 +81,10 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         if not isinstance(after, int) or isinstance(after, bool) or not 0 <= after < 2**63:
             await self.send_json({"type": "error", "detail": 'Send {"type": "replay", "after": <seq>}.'})
             return
+        async with self._turn:
+            await self._replay(after)
+
+    async def _replay(self, after: int) -> None:
         if self.stream is not None:
             missed = await database_sync_to_async(events.stream_after)(self.stream, after)
         else:
@@ -82,8 +92,10 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         if self.stream is not None and missed and missed[0]["seq"] > after + 1:
             # Older events are no longer kept: the client must load the present state instead.
             await self.send_json({"type": "gap", "seq": missed[0]["seq"] - 1})
-        for envelope in missed:
-            await self.send_json(self._message(envelope))
+        news = News.of(missed, numbered_by=ID if self.stream is None else SEQ)
+        # What the pump still holds of these, or is still on its way, has been sent by then.
+        self._replayed = {*sorted(self._replayed)[-events.REPLAY_LIMIT :], *news.ids}
+        await self._send_news(news)
 
     @classmethod
     async def decode_json(cls, text_data: str) -> Any:
@@ -91,10 +103,6 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             return await super().decode_json(text_data)
         except (ValueError, RecursionError):
             return None
-
-    def _message(self, envelope: dict[str, Any]) -> dict[str, Any]:
-        seq = envelope["seq"] if self.stream is not None else envelope["id"]
-        return {**envelope["message"], "seq": seq}
 
     @database_sync_to_async
     def _position(self) -> int:
@@ -104,17 +112,29 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
 
     async def _pump(self, subscription: Subscription) -> None:
         while True:
-            envelope = await subscription.queue.get()
-            if subscription.overflowed:
+            try:
+                taken = await subscription.take()
+            except TooSlow:
                 await self.close(TOO_SLOW)
                 return
-            if envelope is RESYNC:
-                try:
-                    position = await self._position()
-                except Error:
-                    # Broker and database may be away together; a socket left open would be deaf without knowing it.
-                    await self.close(TRY_AGAIN)
-                    return
-                await self.send_json({"type": "resync", "seq": position})
-            else:
-                await self.send_json(self._message(envelope))
+            async with self._turn:
+                for news in taken:
+                    if news is not MISSED:
+                        await self._send_news(news.without(self._replayed) if self._replayed else news)
+                    elif not await self._send_resync():
+                        return
+
+    async def _send_resync(self) -> bool:
+        try:
+            position = await self._position()
+        except Error:
+            # Broker and database may be away together; a socket left open would be deaf without knowing it.
+            await self.close(TRY_AGAIN)
+            return False
+        await self.send_json({"type": "resync", "seq": position})
+        return True
+
+    async def _send_news(self, news: News) -> None:
+        for text in news.texts:
+            # Past the generic consumer's layers, which cost more than the sending.
+            await self.base_send({"type": "websocket.send", "text": text})

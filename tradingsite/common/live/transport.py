@@ -26,14 +26,16 @@ FAREWELL_S = 1.0
 
 
 @functools.cache
-def _client() -> redis.Redis:
-    return redis.Redis.from_url(
+def _redis() -> tuple[redis.Redis, str]:
+    client = redis.Redis.from_url(
         settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1, socket_keepalive=True, health_check_interval=30
     )
+    return client, channel_name()
 
 
 def _publish(text: str) -> None:
-    _client().publish(channel_name(), text)
+    client, channel = _redis()
+    client.publish(channel, text)
 
 
 class Sender:
