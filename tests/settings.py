@@ -15,7 +15,15 @@ _folder = Path(tempfile.mkdtemp(prefix=f"desk-tests-{_worker}-"))
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 
 # The settings are read from the environment, so it is made the tests' own before they are imported.
-for _name in ("DATABASE_URL", "REDIS_URL", "PRODUCTION", "EXTRA_APPS", "ALLOWED_HOSTS", "OUTBOUND_ALLOWED"):
+for _name in (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "PRODUCTION",
+    "EXTRA_APPS",
+    "ALLOWED_HOSTS",
+    "OUTBOUND_ALLOWED",
+    "SECRET_KEY_FALLBACKS",
+):
     os.environ.pop(_name, None)
 os.environ.pop("EXECUTION_TRANSPORT", None)
 os.environ["DATA_DIR"] = str(_folder)

@@ -55,6 +55,9 @@ ICONS: Mapping[str, str] = {
     "livestream": "stream",
     "liveevent": "bolt",
     "idempotencyrecord": "content_copy",
+    "webhook": "webhook",
+    "webhookdelivery": "forward_to_inbox",
+    "webhookattempt": "outgoing_mail",
 }
 DEFAULT_ICON = "table_rows"
 

@@ -13,6 +13,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from tradingsite.common.access.services import api_key_revoke
 from tradingsite.common.console import LedgerAdmin, actor_of
 from tradingsite.common.models import ApiKey, IdempotencyRecord, LiveEvent, LiveStream, OutboxMessage, SocketTicket
+from tradingsite.common.webhooks import admin as webhooks_admin  # noqa: F401  # its pages register on import
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

@@ -12,7 +12,11 @@ class CommonConfig(AppConfig):
         from tradingsite.common import checks, setting_checks  # noqa: F401  # system checks register on import
         from tradingsite.common.contracts.jobs import job_types
         from tradingsite.common.contracts.steps import step_types
+        from tradingsite.common.webhooks import duties
+        from tradingsite.common.webhooks.event_types import event_types
 
-        autodiscover_modules("steps", "jobs")
+        autodiscover_modules("steps", "jobs", "webhooks")
         step_types.freeze()
         job_types.freeze()
+        event_types.freeze()
+        duties.register()

@@ -8,6 +8,7 @@ from tradingsite.common.access.models import ApiKey, SocketTicket
 from tradingsite.common.api.models import IdempotencyRecord
 from tradingsite.common.bases import Entity, SoftDeleted, SoftDeletedQuerySet
 from tradingsite.common.clock import utcnow
+from tradingsite.common.webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
 
 
 class OutboxMessage(models.Model):
@@ -84,4 +85,7 @@ __all__ = [
     "SocketTicket",
     "SoftDeleted",
     "SoftDeletedQuerySet",
+    "Webhook",
+    "WebhookAttempt",
+    "WebhookDelivery",
 ]
