@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class TimedStepsConfig(AppConfig):
+    name = "timed_steps"
