@@ -47,6 +47,8 @@ ICONS: Mapping[str, str] = {
     "instrument": "candlestick_chart",
     "barseries": "stacked_line_chart",
     "barimport": "upload_file",
+    "agent": "smart_toy",
+    "agentconversation": "forum",
     "user": "person",
     "group": "group",
     "apikey": "key",

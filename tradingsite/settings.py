@@ -217,16 +217,19 @@ if env.flag("BEHIND_PROXY", default=False):
 # Hosts (`name`, `name:port`) and networks (`10.0.0.0/8`) off the public network that webhooks and agents may be at.
 OUTBOUND_ALLOWED = env.list("OUTBOUND_ALLOWED", default=[])
 
+# `NAME@host` or `NAME@host:port`: the variables that hold keys of agents, and the one host that may be told each.
+AGENT_KEYS = env.list("AGENT_KEYS", default=[])
+
 # ---------------------------------------------------------------------------------------------- Celery
 
 CELERY_BROKER_URL = BROKER_URL or "memory://localhost/"
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_DEFAULT_QUEUE = "control"
-CELERY_TASK_CREATE_MISSING_QUEUES = True
 # Tools for Celery find there how a run ended. Workers write no result themselves: it would cost them most of their
 # throughput. The rows are written after the end, in batches.
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXPIRES = timedelta(days=7)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_TASK_QUEUES = {
     name: {"exchange": name, "routing_key": name} for name in ("control", "runs", "agents", "optimize")
 }

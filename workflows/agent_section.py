@@ -7,7 +7,7 @@ from rest_framework import serializers
 from tradingsite.common.api.serializers import StrictSerializer
 from tradingsite.common.contracts.steps import StepConfig
 
-_SECRET_KEYS = frozenset({"api_key", "apikey", "key", "secret", "token", "password"})
+SECRET_KEYS = frozenset({"api_key", "apikey", "key", "secret", "token", "password"})
 
 
 class AgentSpecSerializer(StrictSerializer):
@@ -21,7 +21,7 @@ class AgentSpecSerializer(StrictSerializer):
 
     def validate_llm_config(self, value: dict[str, Any]) -> dict[str, Any]:
         for key in value:
-            if key.lower() in _SECRET_KEYS:
+            if key.lower() in SECRET_KEYS:
                 # Definitions are versioned, shown and cloned; a secret in one could never be taken back.
                 raise serializers.ValidationError("Name the variable that holds the secret in `api_key_env` instead.")
         return value

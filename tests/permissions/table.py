@@ -80,6 +80,14 @@ TABLE: dict[str, str] = {
     "GET /step-types": "viewer",
     "GET /strategy-types": "viewer",
     "GET /workflow-templates": "viewer",
+    # Agents
+    "GET /agents": "viewer",
+    "POST /agents": "trader",
+    "GET /agents/{id}": "viewer",
+    "PUT /agents/{id}": "trader",
+    "PATCH /agents/{id}": "trader",
+    "DELETE /agents/{id}": "trader",
+    "POST /agents/{id}/restore": "trader",
     # Runs, under both of their names
     "POST /workflows/{workflow_id}/execute": "trader",
     "POST /strategies/{strategy_id}/execute": "trader",
@@ -91,6 +99,7 @@ TABLE: dict[str, str] = {
             ("GET", "", "viewer"),
             ("GET", "/{pk}", "viewer"),
             ("GET", "/{pk}/steps", "viewer"),
+            ("GET", "/{pk}/steps/{index}/output", "viewer"),
             ("GET", "/{pk}/events", "viewer"),
             ("POST", "/{pk}/cancel", "trader"),
             ("POST", "/{pk}/retry", "trader"),
@@ -99,7 +108,6 @@ TABLE: dict[str, str] = {
     # Tasks
     "GET /tasks": "viewer",
     "GET /tasks/metrics": "viewer",
-            ("GET", "/{pk}/steps/{index}/output", "viewer"),
     "GET /tasks/{task_id}": "viewer",
     "DELETE /tasks/{task_id}": "trader",
     # Pages

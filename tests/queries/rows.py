@@ -14,6 +14,7 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
+from agents.models import Agent, AgentConversation
 from executions.choices import TaskStatus
 from executions.models import EarlierTask, StepExecution, WorkerHeartbeat, WorkflowExecution
 from executions.news import stream_of
@@ -54,6 +55,7 @@ class Rows:
         self.workflow = Workflow.objects.earliest("created_at")
         self.strategy = Strategy.objects.earliest("created_at")
         self.run = WorkflowExecution.objects.earliest("created_at")
+        self.agent = Agent.objects.earliest("created_at")
         self.crontab = CrontabSchedule.objects.earliest("pk")
         self.clocked = ClockedSchedule.objects.earliest("pk")
         self._version(self.workflow, 2, None)
@@ -67,6 +69,7 @@ class Rows:
             self._access(author)
             instrument = self._market(author)
             run = self._runs(author)
+            self._agents(author, run)
             self._portfolio(instrument, run)
             self._safety()
             self._foundations()
@@ -133,6 +136,16 @@ class Rows:
         LiveEvent.objects.create(stream=stream_of(first.pk), feed="execution", seq=self.count, type="progress")
         WorkerHeartbeat.objects.create(name=f"worker{self.count}", host="here", pid=self.count, queues=["runs"])
         return first
+
+    def _agents(self, author: AbstractBaseUser, run: WorkflowExecution) -> None:
+        agent = Agent.objects.create(
+            name=f"agent{self.count}", kind="http", endpoint="https://x.test/", created_by=author
+        )
+        for number, which in enumerate((agent, getattr(self, "agent", agent))):
+            AgentConversation.objects.create(
+                workflow_execution=run, seq=2 * self.count + number, step_index=0, agent=which, agent_name=which.name,
+                message_type="response", message_content="{}", tokens_used=5, latency_ms=1.5,
+            )  # fmt: skip
 
     def _portfolio(self, instrument: Instrument, run: WorkflowExecution) -> None:
         Account.objects.create(name=f"Account {self.count}", starting_cash=Decimal(100), cash=Decimal(100))

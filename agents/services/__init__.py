@@ -1,0 +1,5 @@
+"""Every change of state of this app, one verb each."""
+
+from agents.services.registry import agent_create, agent_delete, agent_restore, agent_update
+
+__all__ = ["agent_create", "agent_delete", "agent_restore", "agent_update"]
