@@ -5,7 +5,7 @@ class ExecutionsConfig(AppConfig):
     name = "executions"
 
     def ready(self) -> None:
-        from executions import endings, heartbeat, watchdog
+        from executions import endings, heartbeat, rollup, watchdog
         from executions.payloads import payloads_unused
         from executions.selectors import workflow_statistics
         from tradingsite.common import background, health, housekeeping
@@ -14,6 +14,7 @@ class ExecutionsConfig(AppConfig):
         background.register("executions.watchdog", watchdog.tick, every_s=watchdog.EVERY_S)
         background.register("executions.heartbeat", heartbeat.beat, every_s=heartbeat.EVERY_S)
         background.register("executions.endings", endings.settle, every_s=endings.EVERY_S)
+        background.register("executions.metrics", rollup.close_days, every_s=rollup.EVERY_S)
         housekeeping.register("payloads", payloads_unused)
         health.register_check("workers", heartbeat.health)
         install_execution_statistics(workflow_statistics)

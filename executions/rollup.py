@@ -1,0 +1,270 @@
+"""The table `workflow_metrics`, kept by what the runs say: one statement counts them, whatever the days asked for.
+
+Whoever writes there holds the lock of `MetricsCoverage` before it counts, so that no older count is written over a newer
+one. Everything here may be done twice.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    Count,
+    Exists,
+    F,
+    FloatField,
+    Func,
+    IntegerField,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    Sum,
+    Value,
+    When,
+)
+from django.db.models.functions import Cast, Ceil, Coalesce, Ln
+
+from executions.choices import TERMINAL, ExecutionStatus
+from executions.models import EarlierTask, RunEnding, WorkflowExecution
+from tradingsite.common.clock import utcnow
+from workflows.metrics import Tally
+from workflows.metrics_days import ONE_DAY, Span, day_of, day_span, day_start
+from workflows.metrics_sketch import LN_GAMMA, NO_TIME
+from workflows.models import MetricsCoverage, WorkflowMetrics
+
+EVERY_S = 30.0
+# How many days of workflows one statement counts.
+BITE = 200
+# A day that is not over is not read from the table. Of a busy one the row is therefore written this seldom.
+BUSY, BUSY_PAUSE = 5_000, timedelta(seconds=30)
+
+Days = Mapping[UUID, Collection[date]]
+
+
+class Group(NamedTuple):
+    """Which runs a tally is of. `slot` says after how many of the given borders they were created."""
+
+    workflow_id: UUID
+    version_number: int
+    slot: int
+
+
+class Microseconds(Func):
+    """The whole microseconds from the second of two times to the first."""
+
+    arity = 2
+    output_field = BigIntegerField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        template = "(EXTRACT(EPOCH FROM %(expressions)s) * 1000000)::bigint"
+        return self.as_sql(compiler, connection, template=template, arg_joiner=" - ", **extra)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return self.as_sql(compiler, connection, function="django_timestamp_diff", **extra)
+
+
+def desk_zone() -> ZoneInfo:
+    """Return the zone whose midnights bound the desk's days."""
+    return ZoneInfo(settings.DESK_TIME_ZONE)
+
+
+def created_in(span: Span) -> Q:
+    """Return the condition that a run was created in the span."""
+    found = Q()
+    if span.start is not None:
+        found &= Q(created_at__gte=span.start)
+    if span.end is not None:
+        found &= Q(created_at__lt=span.end)
+    return found
+
+
+def count(where: Q, borders: Sequence[datetime] = ()) -> dict[Group, Tally]:
+    """Count the runs that `where` names, in one statement, by workflow, version and slot.
+
+    Args:
+        borders: moments in order; a run created before the first is in slot 0, before the second in slot 1, and so on.
+    """
+    slot = Case(
+        *[When(created_at__lt=border, then=Value(number)) for number, border in enumerate(borders)],
+        default=Value(len(borders)),
+        output_field=IntegerField(),
+    )
+    took = Microseconds(F("completed_at"), F("started_at"))
+    retried = Exists(EarlierTask.objects.filter(execution=OuterRef("pk")))
+    timed = Q(status=ExecutionStatus.COMPLETED, started_at__isnull=False) & ~Q(retried)
+    # The same as `bucket_of`. Two floors of mathematics may differ in the last digit; a duration on the very border of
+    # two buckets is within the promised error of both.
+    bucket = Case(
+        When(timed & Q(took__gt=0), then=Cast(Ceil(Ln(Cast(took, FloatField())) / LN_GAMMA), IntegerField())),
+        When(timed, then=Value(NO_TIME)),
+        output_field=IntegerField(),
+    )
+    groups = (
+        WorkflowExecution.objects.filter(where, workflow_id__isnull=False)
+        .order_by()
+        .annotate(version=Coalesce("workflow_version__version_number", 0), slot=slot, took=took, bucket=bucket)
+        .values("workflow_id", "version", "slot", "status", "bucket")
+        .annotate(
+            runs=Count("pk"),
+            total=Sum("took"),
+            least=Min("took"),
+            greatest=Max("took"),
+            **{f"all_{name}": Sum(name) for name in ("buys", "sells", "holds", "orders_placed", "r_sum", "r_count")},
+        )
+    )
+    found: dict[Group, Tally] = defaultdict(Tally)
+    for row in groups:
+        _add(found[Group(row["workflow_id"], row["version"], row["slot"])], row)
+    return dict(found)
+
+
+def _add(tally: Tally, row: Mapping[str, Any]) -> None:
+    tally.by_status[row["status"]] += row["runs"]
+    tally.decisions.update(BUY=row["all_buys"], SELL=row["all_sells"], HOLD=row["all_holds"])
+    tally.orders_placed += row["all_orders_placed"]
+    tally.r_sum += row["all_r_sum"]
+    tally.r_count += row["all_r_count"]
+    if row["bucket"] is not None:
+        tally.durations.put(
+            bucket=row["bucket"],
+            count=row["runs"],
+            total=max(row["total"], 0),
+            least=max(row["least"], 0),
+            greatest=max(row["greatest"], 0),
+        )
+
+
+@transaction.atomic
+def roll_up(endings: Sequence[RunEnding]) -> None:
+    """Write the days of runs that have ended, as the runs stand now."""
+    ensure_coverage()
+    for coverage in coverage_locked():
+        zone = ZoneInfo(coverage.zone)
+        days: dict[UUID, set[date]] = defaultdict(set)
+        for ending in endings:
+            if ending.workflow_id is not None:
+                days[ending.workflow_id].add(day_of(ending.run_created_at, zone))
+        for workflow_id, day in _written_lately(coverage, days):
+            days[workflow_id].discard(day)
+        days_write(zone, days)
+
+
+def ensure_coverage() -> None:
+    """See that there is a coverage in the desk's zone; a new one begins with the day of the first run."""
+    name = settings.DESK_TIME_ZONE
+    if not MetricsCoverage.objects.filter(zone=name).exists():
+        first = WorkflowExecution.objects.aggregate(first=Min("created_at"))["first"] or utcnow()
+        MetricsCoverage.objects.get_or_create(zone=name, defaults={"through": day_of(first, desk_zone())})
+
+
+def coverage_locked() -> list[MetricsCoverage]:
+    """Lock the coverages until the transaction ends, and return them."""
+    return list(MetricsCoverage.objects.select_for_update().order_by("zone"))
+
+
+def _written_lately(coverage: MetricsCoverage, days: Days) -> list[tuple[UUID, date]]:
+    rows = WorkflowMetrics.objects.filter(
+        zone=coverage.zone,
+        workflow_id__in=days,
+        date__gte=coverage.through,
+        updated_at__gt=utcnow() - BUSY_PAUSE,
+        metrics__total_executions__gt=BUSY,
+    )
+    return list(rows.values_list("workflow_id", "date"))
+
+
+def days_write(zone: ZoneInfo, days: Days) -> None:
+    """Count these days of these workflows anew and write their rows; remove rows that no run stands behind any more.
+
+    The caller holds the lock.
+    """
+    pairs = sorted((day, workflow_id) for workflow_id, theirs in days.items() for day in theirs)
+    for start in range(0, len(pairs), BITE):
+        bite = pairs[start : start + BITE]
+        where = Q()
+        for day, workflow_id in bite:
+            where |= Q(workflow_id=workflow_id) & created_in(day_span(day, zone))
+        rows_replace(zone, where, {day for day, _ in bite}, set(bite))
+
+
+def day_write(zone: ZoneInfo, day: date) -> None:
+    """Count one day of all workflows anew and write its rows. The caller holds the lock."""
+    rows_replace(zone, created_in(day_span(day, zone)), {day}, None)
+
+
+def rows_replace(zone: ZoneInfo, where: Q, days: Iterable[date], only: set[tuple[date, UUID]] | None) -> None:
+    """Write the rows of the ended runs that `where` names over those of these days, or of `only` some workflows'."""
+    counted = days_count(zone, where, days)
+    now = utcnow()
+    WorkflowMetrics.objects.bulk_create(
+        [
+            WorkflowMetrics(
+                zone=zone.key,
+                workflow_id=workflow_id,
+                date=day,
+                version_number=version,
+                metrics=tally.to_json(),
+                updated_at=now,
+            )
+            for (workflow_id, day, version), tally in counted.items()
+        ],
+        update_conflicts=True,
+        unique_fields=["zone", "workflow", "date", "version_number"],
+        update_fields=["metrics", "updated_at"],
+        batch_size=500,
+    )
+    stored = WorkflowMetrics.objects.filter(zone=zone.key, date__in=list(days)).values_list(
+        "pk", "workflow_id", "date", "version_number"
+    )
+    gone = [
+        pk
+        for pk, workflow_id, day, version in stored
+        if (workflow_id, day, version) not in counted and (only is None or (day, workflow_id) in only)
+    ]
+    WorkflowMetrics.objects.filter(pk__in=gone).delete()
+
+
+def days_count(zone: ZoneInfo, where: Q, days: Iterable[date]) -> dict[tuple[UUID, date, int], Tally]:
+    """Count the ended runs that `where` names, all of them created in one of `days`: by workflow, day and version."""
+    ordered = sorted(days)
+    borders = [day_start(day, zone) for day in ordered[1:]]
+    counted = count(where & Q(status__in=sorted(TERMINAL)), borders)
+    return {(group.workflow_id, ordered[group.slot], group.version_number): tally for group, tally in counted.items()}
+
+
+def close_days() -> int:
+    """Write the days that are over and not covered yet, each in a transaction of its own; return how many.
+
+    The first time, and after a change of the desk's zone, these are all days since the first run.
+    """
+    ensure_coverage()
+    closed = 0
+    while _close_next(desk_zone()):
+        closed += 1
+    return closed
+
+
+@transaction.atomic
+def _close_next(zone: ZoneInfo) -> bool:
+    coverage = next(each for each in coverage_locked() if each.zone == zone.key)
+    today = day_of(utcnow(), zone)
+    if coverage.through >= today:
+        return False
+    after = WorkflowExecution.objects.filter(created_at__gte=day_start(coverage.through, zone))
+    oldest = after.aggregate(first=Min("created_at"))["first"]
+    # Days without a run are passed over at once.
+    day = today if oldest is None else min(day_of(oldest, zone), today)
+    if day < today:
+        day_write(zone, day)
+        day += ONE_DAY
+    coverage.through = day
+    coverage.save(update_fields=["through"])
+    return True
