@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from tradingsite.common.models import OutboxMessage
@@ -153,6 +155,7 @@ def forged(**cursor: Any) -> str:
         forged(d="n", v={"x": 1}, k="1"),
         forged(d="n", v="not a time", k="1"),
         forged(d="n", v={"t": "2026-01-05T00:00:00Z"}, k="not a number"),
+        forged(d="n", v={"t": "2026-01-05T00:00:00Z"}, k="9" * 30),
         forged(d="n", v="2026\x00", k="1"),
         forged(d="n", v={"t": "2026-01-05T00:00:00Z"}, k="1\x00"),
         base64.urlsafe_b64encode(b'{"d":"n","v":1e999,"k":"1"}').decode(),
@@ -161,3 +164,28 @@ def forged(**cursor: Any) -> str:
 )
 def test_a_forged_cursor_is_a_400(client: APIClient, rows: list[int], cursor: str) -> None:
     assert errors(client.get("/api/keyed", {"ordering": "created_at", "cursor": cursor})) == ["cursor"]
+
+
+@pytest.mark.parametrize("value", [10**30, "many", 1.5e300])
+def test_a_forged_number_in_a_cursor_is_a_400(client: APIClient, rows: list[int], value: Any) -> None:
+    cursor = forged(d="n", v=value, k="1")
+    assert errors(client.get("/api/keyed", {"ordering": "priority", "cursor": cursor})) == ["cursor"]
+
+
+def test_beyond_a_cursor_is_one_range_of_the_order_and_not_an_alternative(client: APIClient, rows: list[int]) -> None:
+    first = client.get("/api/keyed", {"ordering": "created_at", "page_size": "3"}).json()
+    with CaptureQueriesContext(connection) as made:
+        client.get(first["next"])
+    said = next(query["sql"] for query in made if "LIMIT" in query["sql"])
+    # With `created_at > v OR (created_at = v AND id > k)` everything before the cursor would be read on every page.
+    assert '("outbox_message"."created_at", "outbox_message"."id") > (' in said
+    assert " OR " not in said
+
+
+def test_a_page_goes_on_where_the_values_end(client: APIClient, rows: list[int]) -> None:
+    whole = client.get("/api/keyed", {"ordering": "published_at"}).json()["results"]
+    # Four are published, so the second page of three begins with the last of these.
+    second = client.get(client.get("/api/keyed", {"ordering": "published_at", "page_size": "3"}).json()["next"]).json()
+    assert second["results"] == whole[3:6]
+    assert OutboxMessage.objects.get(pk=whole[3]).published_at is not None
+    assert OutboxMessage.objects.get(pk=whole[4]).published_at is None

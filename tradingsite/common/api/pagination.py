@@ -2,13 +2,14 @@
 
 import base64
 import json
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.core.exceptions import FieldDoesNotExist
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db.models import F, Q, QuerySet
+from django.db.models import BooleanField, F, Field, Func, Q, QuerySet, Value
 from django.db.models.expressions import OrderBy
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -72,19 +73,17 @@ class KeysetPagination(BasePagination):
         size = _number(request, "page_size", PAGE_SIZE, PAGE_SIZE_MAX)
         self.count = queryset.count() if _flag(request, "count") else None
         field, descending = _order_of(queryset)
-        queryset = keyset_order(queryset, f"-{field}" if descending else field)
         cursor = _cursor_read(request)
         backwards = cursor is not None and cursor["d"] == "p"
-        if cursor is not None:
-            try:
-                queryset = queryset.filter(_beyond(field, cursor["v"], cursor["k"], lower=descending != backwards))
-            except _UNUSABLE:
-                raise _bad_cursor() from None
-        if backwards:
-            queryset = queryset.reverse()
+        rows: list[Any] = []
         try:
-            rows = list(queryset[: size + 1])
+            for part in _parts(queryset, field, cursor, downwards=descending != backwards):
+                rows += part[: size + 1 - len(rows)]
+                if len(rows) > size:
+                    break
         except _UNUSABLE:
+            if cursor is None:
+                raise
             raise _bad_cursor() from None
         more, rows = len(rows) > size, rows[:size]
         if backwards:
@@ -126,16 +125,65 @@ def _order_of(queryset: QuerySet[Any]) -> tuple[str, bool]:
     return ("pk" if name == "id" else name), descending
 
 
-def _beyond(field: str, value: Any, key: str, *, lower: bool) -> Q:
-    way = "lt" if lower else "gt"
-    tie = Q(**{f"pk__{way}": key})
+class _Row(Func):
+    """`(a, b)`, and with `<` or `>` between two of them a comparison that one range of an index answers."""
+
+    template = "(%(expressions)s)"
+    output_field: ClassVar = BooleanField()
+
+
+def _parts(
+    queryset: QuerySet[Any], field: str, cursor: Mapping[str, Any] | None, *, downwards: bool
+) -> Iterator[QuerySet[Any]]:
+    """Return what lies beyond the cursor on the way through the order, in parts that each are one range of an index.
+
+    Said as one condition, "beyond this value or empty" would be read from the beginning of the order at any depth.
+    """
+    rows = keyset_order(queryset, f"-{field}" if downwards else field)
+    if cursor is None:
+        yield rows
+        return
+    way = "lt" if downwards else "gt"
+    key = _usable(queryset, "pk", cursor["k"])
     if field == "pk":
-        return tie
-    if value is None:
+        yield rows.filter(**{f"pk__{way}": key})
+        return
+    empty = Q(**{f"{field}__isnull": True})
+    if cursor["v"] is None:
         # Empty values stand last on the way up and first on the way down, as PostgreSQL sorts them.
-        return (Q(**{f"{field}__isnull": True}) & tie) | (Q(**{f"{field}__isnull": False}) if lower else Q(pk__in=[]))
-    beyond = Q(**{f"{field}__{way}": value}) | (Q(**{field: value}) & tie)
-    return beyond if lower else beyond | Q(**{f"{field}__isnull": True})
+        yield rows.filter(empty, **{f"pk__{way}": key})
+        if downwards:
+            yield rows.exclude(empty)
+        return
+    here = _Row(F(field), F("pk"))
+    edge = _Row(
+        Value(_usable(queryset, field, cursor["v"]), output_field=_field(queryset, field)),
+        Value(key, output_field=_field(queryset, "pk")),
+    )
+    yield rows.filter(_Row(here, edge, template="%(expressions)s", arg_joiner=" < " if downwards else " > "))
+    if not downwards and _may_be_empty(queryset, field):
+        yield rows.filter(empty)
+
+
+def _field(queryset: QuerySet[Any], name: str) -> "Field[Any, Any]":
+    """Return the kind of value that `name` holds: a column of the model or an annotation."""
+    annotation = queryset.query.annotations.get(name)
+    found: Field[Any, Any] = (
+        annotation.output_field
+        if annotation is not None
+        else queryset.model._meta.pk
+        if name == "pk"
+        else queryset.model._meta.get_field(name)
+    )
+    return found
+
+
+def _usable(queryset: QuerySet[Any], name: str, value: Any) -> Any:
+    """Return the cursor's value as the column takes it; raises one of `_UNUSABLE` when it cannot."""
+    field = _field(queryset, name)
+    value = field.to_python(value)
+    field.run_validators(value)
+    return value
 
 
 def keyset_order(queryset: QuerySet[Any], name: str) -> QuerySet[Any]:
