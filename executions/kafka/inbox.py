@@ -3,11 +3,9 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
 
 from executions.errors import RecordNotReplayable
 from executions.kafka.models import InboxMessage, ParkedRecord
@@ -19,9 +17,6 @@ from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 
 KEY_MAX = 1024
-# Longer than topics usually keep records, so that one read again from its beginning finds all its rows.
-KEPT = timedelta(days=14)
-PARKED_KEPT = timedelta(days=90)
 
 
 @dataclass(frozen=True)
@@ -165,12 +160,3 @@ def parked_replay(*, actor: Actor, parked: ParkedRecord) -> UUID:
         run_id = requests[0][1].run_id
         audit.record(actor=actor, action="parked_record.replay", target=parked, after={"execution_id": str(run_id)})
     return run_id
-
-
-def messages_past_their_time(now: datetime) -> "QuerySet[InboxMessage]":
-    """Return requests that were dealt with so long ago that no topic tells them again."""
-    return InboxMessage.objects.filter(received_at__lt=now - KEPT, taken_at__isnull=False)
-
-
-def parked_past_their_time(now: datetime) -> "QuerySet[ParkedRecord]":
-    return ParkedRecord.objects.filter(at__lt=now - PARKED_KEPT)
