@@ -6,6 +6,7 @@ class ExecutionsConfig(AppConfig):
 
     def ready(self) -> None:
         from executions import endings, heartbeat, rollup, watchdog
+        from executions.kafka import wiring
         from executions.payloads import payloads_unused
         from executions.selectors import workflow_statistics
         from tradingsite.common import background, health, housekeeping
@@ -17,4 +18,5 @@ class ExecutionsConfig(AppConfig):
         background.register("executions.metrics", rollup.close_days, every_s=rollup.EVERY_S)
         housekeeping.register("payloads", payloads_unused)
         health.register_check("workers", heartbeat.health)
+        wiring.install()
         install_execution_statistics(workflow_statistics)

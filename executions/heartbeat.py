@@ -5,9 +5,11 @@ import socket
 from datetime import timedelta
 
 from celery import current_app
+from django.conf import settings
 from django.db.models import QuerySet
 
 from executions.calls import QUEUE
+from executions.kafka.words import REQUEST_QUEUE
 from executions.leases import keeper
 from executions.models import WorkerHeartbeat
 from tradingsite.common import lifecycle
@@ -25,7 +27,8 @@ def beat() -> None:
         return
     now = utcnow()
     pid = os.getpid()
-    news = {"last_seen": now, "active": keeper.active(), "queues": sorted(current_app.amqp.queues.consume_from)}
+    queues = lifecycle.worker_queues or current_app.amqp.queues.consume_from
+    news = {"last_seen": now, "active": keeper.active(), "queues": sorted(queues)}
     WorkerHeartbeat.objects.update_or_create(
         name=f"{lifecycle.worker_name}:{pid}"[:100],
         defaults=news,
@@ -41,7 +44,8 @@ def workers_alive() -> QuerySet[WorkerHeartbeat]:
 
 def carriers_count() -> int:
     """Return how many of the living workers take runs."""
-    return sum(QUEUE in queues for queues in workers_alive().values_list("queues", flat=True))
+    wanted = REQUEST_QUEUE if settings.EXECUTION_TRANSPORT == "kafka" else QUEUE
+    return sum(wanted in queues for queues in workers_alive().values_list("queues", flat=True))
 
 
 def health() -> Health:

@@ -1,9 +1,10 @@
-"""What the sockets hear of a run; each message is written in the transaction of the change that it tells of."""
+"""What the sockets hear of a run, and a topic of Kafka where there is one; each message is written in the transaction of the change that it tells of."""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from executions.kafka import events
 from executions.models import StepExecution, WorkflowExecution
 from tradingsite.common.live import publish
 
@@ -15,8 +16,8 @@ def stream_of(execution_id: UUID) -> str:
     return f"{FEED}:{execution_id}"
 
 
-def _tell(execution_id: UUID, type_: str, data: dict[str, Any]) -> None:
-    publish(stream_of(execution_id), type_, {"execution_id": str(execution_id), **data})
+def _tell(execution_id: UUID, type_: str, data: dict[str, Any]) -> int:
+    return publish(stream_of(execution_id), type_, {"execution_id": str(execution_id), **data})
 
 
 def tell_status(execution: WorkflowExecution) -> None:
@@ -24,7 +25,8 @@ def tell_status(execution: WorkflowExecution) -> None:
     data: dict[str, Any] = {"status": execution.status, "progress": execution.progress, "attempts": execution.attempts}
     if execution.error_code:
         data |= {"error_code": execution.error_code, "error_message": execution.error_message}
-    _tell(execution.pk, "status", data)
+    seq = _tell(execution.pk, "status", data)
+    events.tell(run_id=execution.pk, type_="status", seq=seq, data=data)
 
 
 def tell_step(step: StepExecution) -> None:
@@ -39,7 +41,8 @@ def tell_step(step: StepExecution) -> None:
     }
     if step.error_code:
         data |= {"error_code": step.error_code, "error_message": step.error_message}
-    _tell(step.execution_id, "step", data)
+    seq = _tell(step.execution_id, "step", data)
+    events.tell(run_id=step.execution_id, type_="step", seq=seq, data=data)
 
 
 def tell_progress(execution_id: UUID, progress: float) -> None:

@@ -10,7 +10,7 @@ from executions import endings
 from executions.calls import worker_call
 from executions.choices import TERMINAL, ExecutionStatus, StepStatus
 from executions.errors import ATTEMPTS_EXHAUSTED
-from executions.models import StepExecution, WorkflowExecution
+from executions.models import InboxMessage, StepExecution, WorkflowExecution
 from executions.news import tell_status
 from safety.services import alert_raise
 from tradingsite.common.actor import Actor
@@ -106,6 +106,8 @@ def _requeue(which: Q) -> int:
     for run in WorkflowExecution.objects.filter(which).order_by("queued_at")[:BATCH]:
         with transaction.atomic():
             if OutboxMessage.objects.filter(task_id=run.task_id, published_at=None).exists():
+                continue
+            if InboxMessage.objects.filter(task_id=run.task_id, taken_at=None).exists():
                 continue
             taken = WorkflowExecution.objects.filter(
                 pk=run.pk, status=ExecutionStatus.PENDING, queued_at=run.queued_at

@@ -5,21 +5,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
-from executions.kafka.words import Reason
+from executions.kafka.words import SCHEMAS, Reason
 from tradingsite.common.clock import rfc3339
 
-REQUEST_VERSION = EVENT_VERSION = 1
+REQUEST_VERSION = 1
 # A request has some three hundred bytes.
 REQUEST_MAX = 64 * 1024
-TEXT_MAX = 4000
-SCHEMAS = Path(__file__).parent / "schemas"
 
 
 class Unreadable(Exception):
@@ -67,19 +64,6 @@ def request_written(*, message_id: str, run_id: str, task_id: str, priority: int
 def event_written(event: Mapping[str, Any]) -> bytes:
     """Return the value of a record that tells of a run."""
     return _bytes(event)
-
-
-def event_of(*, run_id: UUID, type_: str, seq: int, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an event of a run: what the sockets hear, with its texts cut to what a topic should carry."""
-    return {
-        "schema_version": EVENT_VERSION,
-        "type": f"run.{type_}",
-        "message_id": f"{run_id}.{seq}",
-        "run_id": str(run_id),
-        "seq": seq,
-        "at": rfc3339(at),
-        "data": {name: value[:TEXT_MAX] if isinstance(value, str) else value for name, value in data.items()},
-    }
 
 
 def request_read(key: bytes | None, value: bytes | None) -> RunRequested:

@@ -1,6 +1,10 @@
 """The names that Kafka, the outbox and the tables agree on."""
 
+from pathlib import Path
+
 from django.db import models
+
+SCHEMAS = Path(__file__).parent / "schemas"
 
 # The tasks of the outbox that leave by Kafka.
 REQUEST_TASK = "executions.run"

@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 
 from executions.choices import ExecutionStatus, StepStatus
 from executions.kafka import records
-from executions.kafka.records import Unreadable, event_of, event_written, request_read, request_written, validator
+from executions.kafka.events import TEXT_MAX, event_of
+from executions.kafka.records import Unreadable, event_written, request_read, request_written, validator
 from executions.kafka.words import Reason
 
 RUN = uuid.UUID("11111111-2222-4333-8444-555555555555")
@@ -105,12 +106,12 @@ def test_the_status_of_a_run_fits_the_schema_of_events(status: str) -> None:
     data = {"status": status, "progress": 12.5, "attempts": 1, "error_code": "X", "error_message": "y" * 9000}
     event = event_of(run_id=RUN, type_="status", seq=3, at=AT, data=data)
     validator("run-event.v1").validate(json.loads(event_written(event)))
-    assert (event["message_id"], len(event["data"]["error_message"])) == (f"{RUN}.3", records.TEXT_MAX)
+    assert (event["message_id"], len(event["data"]["error_message"])) == (f"{RUN}.3", TEXT_MAX)
 
 
 @pytest.mark.parametrize("status", StepStatus.values)
 def test_a_step_fits_the_schema_of_events(status: str) -> None:
-    data = {"index": 0, "name": "a", "status": status, "duration": None, "attempts": 0, "summary": ""}
+    data = {"index": 0, "name": "a", "status": status, "duration": None, "attempts": 0, "summary": "", "new": 1}
     validator("run-event.v1").validate(event_of(run_id=RUN, type_="step", seq=1, at=AT, data=data))
 
 

@@ -6,3 +6,5 @@ stopping = threading.Event()
 
 # Set by whoever starts a worker in this process; empty where no work is carried.
 worker_name = ""
+# What it takes, if that is not queues of Celery.
+worker_queues: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from executions.demo import demo_run
 from executions.embedded import EmbeddedWorkers
 from executions.setup import SetupReport, desk_setup
+from tradingsite.common.live.protocol import DeskProtocol
 
 
 class DeskServer(uvicorn.Server):
@@ -60,7 +61,9 @@ class Command(BaseCommand):
             "tradingsite.asgi:application",
             host=host,
             port=port,
-            ws="websockets-sansio",
+            ws=DeskProtocol,
+            # A compressed socket costs the server every message anew, for a few bytes.
+            ws_per_message_deflate=False,
             lifespan="off",
             log_level="warning",
             timeout_graceful_shutdown=3,
