@@ -49,6 +49,7 @@ def cluster(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with desk(Path(tmp_path_factory.mktemp("cluster")), env) as one:
         one.run("setup")
         uvicorn = (sys.executable, "-m", "uvicorn", "tradingsite.asgi:application", "--lifespan", "off")
+        uvicorn += ("--ws", "tradingsite.common.live.protocol:DeskProtocol", "--ws-per-message-deflate", "false")
         web = one.start("web", *uvicorn, "--host", "127.0.0.1", "--port", str(one.port), "--log-level", "warning")
         workers = [one.worker("one"), one.worker("two")]
         one.wait_until_up(web)

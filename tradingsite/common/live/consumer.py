@@ -12,6 +12,7 @@ from tradingsite.common.access.sockets import actor_from_scope
 from tradingsite.common.actor import Actor
 from tradingsite.common.live import events
 from tradingsite.common.live.hub import ID, MISSED, SEQ, News, Subscription, TooSlow, hub
+from tradingsite.common.live.protocol import SEND_FRAMES
 from tradingsite.common.roles import Role
 
 UNAUTHENTICATED, FORBIDDEN, BAD_REQUEST, TOO_SLOW = 4401, 4403, 4400, 4408
@@ -135,6 +136,10 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         return True
 
     async def _send_news(self, news: News) -> None:
-        for text in news.texts:
-            # Past the generic consumer's layers, which cost more than the sending.
-            await self.base_send({"type": "websocket.send", "text": text})
+        # Past the generic consumer's layers, which cost more than the sending.
+        if SEND_FRAMES in self.scope.get("extensions", ()):
+            for frames in news.frames:
+                await self.base_send({"type": SEND_FRAMES, "frames": frames})
+        else:
+            for text in news.texts:
+                await self.base_send({"type": "websocket.send", "text": text})

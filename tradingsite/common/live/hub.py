@@ -6,6 +6,7 @@ burst; here a message arrives once per process and is copied in memory.
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 from collections.abc import Iterable, Mapping, Set
@@ -18,6 +19,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.exceptions import RedisError
+
+from tradingsite.common.live.protocol import framed
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,11 @@ class News:
         """Encode envelopes; `numbered_by` is SEQ for one stream's sockets and ID for a feed's."""
         pairs = [(envelope["id"], _text(envelope, numbered_by)) for envelope in envelopes]
         return cls(tuple(number for number, _ in pairs), tuple(text for _, text in pairs))
+
+    @functools.cached_property
+    def frames(self) -> tuple[bytes, ...]:
+        """The messages as they stand on the wire of every socket that is not compressed."""
+        return framed(self.texts)
 
     def without(self, ids: Set[int]) -> "News":
         """Return the messages of all other events."""
