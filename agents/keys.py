@@ -49,6 +49,9 @@ def key_of(name: str, url: str) -> str:
     secret = os.environ.get(name, "").strip()
     if not secret:
         raise LookupError(f"The variable {name} is empty on this machine.")
+    if not secret.isascii() or not secret.isprintable() or " " in secret:
+        # Said here, in words of ours: what refuses to send it as a header would show it.
+        raise LookupError(f"The variable {name} holds no key: a key is ASCII without spaces.")
     return secret
 
 

@@ -4,7 +4,8 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from agents.errors import AgentNotFound
+from agents.choices import AgentKind
+from agents.errors import AgentNotFound, AgentUnusable
 from agents.models import Agent
 
 
@@ -24,3 +25,24 @@ def agent_get(agent_id: UUID) -> Agent:
     if row is None:
         raise AgentNotFound(f"There is no agent {agent_id}.")
     return row
+
+
+def agent_callable(reference: str) -> Agent:
+    """Return the agent that a step names, by its name or its id.
+
+    Raises:
+        AgentUnusable: there is none, it is switched off, or it is not one that is called at an address.
+    """
+    rows = Agent.objects.alive()
+    try:
+        row = rows.filter(pk=UUID(reference)).first()
+    except ValueError:
+        row = rows.filter(name=reference).first()
+    if row is None:
+        raise AgentUnusable(f"There is no agent {reference!r} in the registry.")
+    if not row.enabled:
+        raise AgentUnusable(f"The agent {row.name} is switched off.")
+    if row.kind != AgentKind.HTTP:
+        raise AgentUnusable(f"The agent {row.name} is of kind {row.kind}; this step calls those of kind http.")
+    agent: Agent = row
+    return agent

@@ -15,7 +15,8 @@ _NEEDS: dict[str, frozenset[str]] = {
     "signal": frozenset({"market_data"}),
     "condition": frozenset({"market_data"}),
     AGENTS: frozenset({"market_data"}),
-    "risk_check": frozenset({"signal", AGENTS}),
+    # An agent that is called at an address may decide, too; whether it does, only its answer says.
+    "risk_check": frozenset({"signal", AGENTS, "http_agent"}),
     "order": frozenset({"risk_check"}),
 }
 

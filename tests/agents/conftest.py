@@ -1,12 +1,24 @@
 """Agents to register, and a program at an address that answers as a test tells it."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from agents.models import Agent
+from agents.services import agent_create
+from executions.models import WorkflowExecution
+from executions.services import execution_create
+from tests.agents.program import Program, served
+from tests.executions.conftest import Trials, instrument, trials
+from tests.portfolio.conftest import account, acme, prices
 from tradingsite.common.actor import Actor
+from tradingsite.common.contracts.steps import StepContext, StepResult
+
+__all__ = ["account", "acme", "instrument", "prices", "trials"]
 
 SYSTEM = Actor.system("tests")
+SERIES = {"IBM": {"decision_close": "100", "decision_time": "2026-01-02T14:30:00Z"}}
 
 
 @pytest.fixture
@@ -19,3 +31,34 @@ def body() -> dict[str, Any]:
         "endpoint": "https://agents.example.com/decide",
         "tools": ["search_news"],
     }
+
+
+@pytest.fixture
+def program(settings: Any) -> Iterator[Program]:
+    """A program on this machine that the desk may call."""
+    with served() as one:
+        settings.OUTBOUND_ALLOWED = [one.place]
+        yield one
+
+
+@pytest.fixture
+def desk(db: None, program: Program) -> Agent:
+    """The program, registered as NewsDesk."""
+    return agent_create(actor=SYSTEM, name="NewsDesk", kind="http", endpoint=f"{program.url}/decide")
+
+
+@pytest.fixture
+def asking(trials: Trials, desk: Agent) -> Callable[..., WorkflowExecution]:
+    """Return a factory of runs with two steps: one that puts IBM's prices out, and one that asks NewsDesk."""
+
+    def make(retries: int = 0, **config: Any) -> WorkflowExecution:
+        trials.acts["prices"] = _prices
+        ask = {"name": "ask", "type": "http_agent", "config": {"agent": "NewsDesk", **config}, "retries": retries}
+        workflow = trials.workflow("prices", ask)
+        return execution_create(actor=trials.actor, workflow=workflow, strategy=trials.strategy(workflow))
+
+    return make
+
+
+def _prices(context: StepContext) -> StepResult:
+    return StepResult({"series": SERIES})
