@@ -9,14 +9,11 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
+from tradingsite.common.api.config_schema import json_able
 from tradingsite.common.api.serializers import validated
-from tradingsite.common.clock import rfc3339
 from tradingsite.common.contracts.steps import StepConfig, step_types
-from tradingsite.common.decimals import decimal_string
 from tradingsite.common.errors import FieldError, ValidationFailed
 from workflows.agent_section import AgentsConfig
 from workflows.choices import OnError
@@ -194,19 +191,6 @@ def _substitute(
         return {key: _substitute(v, params, f"{pointer}/{key}", references, errors) for key, v in value.items()}
     if isinstance(value, list | tuple):
         return [_substitute(v, params, f"{pointer}/{i}", references, errors) for i, v in enumerate(value)]
-    return value
-
-
-def json_able(value: Any) -> Any:
-    """Return validated config values as JSON holds them: decimals and times become strings."""
-    if isinstance(value, Mapping):
-        return {str(key): json_able(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [json_able(inner) for inner in value]
-    if isinstance(value, Decimal):
-        return decimal_string(value)
-    if isinstance(value, datetime):
-        return rfc3339(value)
     return value
 
 
