@@ -7,7 +7,7 @@ may: a run of it is unfinished, or has ended a moment ago and is not accounted f
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from executions.rollup import count, created_in, desk_zone
 from tradingsite.common.clock import utcnow
 from workflows.metrics import Tally
 from workflows.metrics_days import ONE_DAY, Span, day_of, day_span, day_start, days_between, whole_days
-from workflows.models import MetricsCoverage, WorkflowMetrics
+from workflows.models import MetricsCoverage, Workflow, WorkflowMetrics
 
 ALWAYS = Span()
 ONE_HOUR = timedelta(hours=1)
@@ -158,11 +158,12 @@ def _hours(rows: QuerySet[Any], name: str) -> QuerySet[Any, Any]:
     return rows.order_by().annotate(hour=hour).values_list("workflow_id", "hour").distinct()
 
 
-def now_day() -> date:
-    """Return today, the desk's day."""
+def names(workflow_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return what those of these workflows are called that are there, in the order given."""
+    found = dict(Workflow.objects.alive().filter(pk__in=workflow_ids).values_list("pk", "name"))
+    return {workflow_id: found[workflow_id] for workflow_id in workflow_ids if workflow_id in found}
+
+
+def today() -> date:
+    """Return the desk's day."""
     return day_of(utcnow(), desk_zone())
-
-
-def moment_day(moment: datetime) -> date:
-    """Return the desk's day of a moment."""
-    return day_of(moment, desk_zone())

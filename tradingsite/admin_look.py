@@ -28,6 +28,8 @@ ICONS: Mapping[str, str] = {
     "workerheartbeat": "ecg_heart",
     "workflow": "account_tree",
     "workflowversion": "history",
+    "workflowmetrics": "query_stats",
+    "metricscoverage": "event_available",
     "strategy": "strategy",
     "account": "account_balance",
     "order": "receipt_long",

@@ -8,9 +8,11 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 
 from tradingsite.common.actor import Actor
+from tradingsite.common.console import LedgerAdmin
 from tradingsite.common.errors import AppError
 from workflows import services
-from workflows.models import Strategy, Workflow, WorkflowVersion
+from workflows.metrics import Tally
+from workflows.models import MetricsCoverage, Strategy, Workflow, WorkflowMetrics, WorkflowVersion
 
 
 class ReadOnlyMixin:
@@ -133,3 +135,26 @@ class StrategyAdmin(ReadOnlyMixin, ModelAdmin):
     def restore(self, request: HttpRequest, queryset: QuerySet[Strategy]) -> None:
         actor = Actor.for_user(request.user)
         _each(request, queryset, "restored", lambda row: services.strategy_restore(actor=actor, strategy_id=row.pk))
+
+
+@admin.register(WorkflowMetrics)
+class WorkflowMetricsAdmin(LedgerAdmin):
+    list_display = ("workflow", "date", "version_number", "runs", "success_rate", "updated_at")
+    search_fields = ("workflow__name",)
+    list_select_related = ("workflow",)
+    date_hierarchy = "date"
+
+    @admin.display(description="runs")
+    def runs(self, row: WorkflowMetrics) -> int:
+        return Tally.from_json(row.metrics).runs
+
+    @admin.display(description="success rate")
+    def success_rate(self, row: WorkflowMetrics) -> str | None:
+        rate = Tally.from_json(row.metrics).success_rate
+        return None if rate is None else f"{rate:.1%}"
+
+
+@admin.register(MetricsCoverage)
+class MetricsCoverageAdmin(LedgerAdmin):
+    list_display = ("zone", "through")
+    ordering = ("zone",)

@@ -1,3 +1,9 @@
+from executions.api.analytics import (
+    WorkflowCompareView,
+    WorkflowMetricsView,
+    WorkflowTrendsView,
+    WorkflowVersionsMetricsView,
+)
 from executions.api.batch import ExecuteBatchView
 from executions.api.tasks import TaskViewSet
 from executions.api.views import ExecutionViewSet, StrategyExecuteView, WorkflowExecuteView
@@ -11,6 +17,12 @@ router.register("tasks", TaskViewSet, "task")
 urlpatterns = [
     route("workflows/execute-batch", ExecuteBatchView, "workflow-execute-batch"),
     route("workflows/(?P<workflow_id>[^/]+)/execute", WorkflowExecuteView, "workflow-execute"),
+    route("workflows/compare", WorkflowCompareView, "workflow-compare"),
+    route("workflows/(?P<workflow_id>[^/]+)/metrics", WorkflowMetricsView, "workflow-metrics"),
+    route("workflows/(?P<workflow_id>[^/]+)/metrics/trends", WorkflowTrendsView, "workflow-metrics-trends"),
+    route(
+        "workflows/(?P<workflow_id>[^/]+)/metrics/versions", WorkflowVersionsMetricsView, "workflow-metrics-versions"
+    ),
     route("strategies/(?P<strategy_id>[^/]+)/execute", StrategyExecuteView, "strategy-execute"),
     *router.urls,
 ]

@@ -1,9 +1,11 @@
 """A desk to count queries on: whatever table a list reads, it has more rows after `Rows.more()` than before."""
 
+from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, Group
 from django_celery_beat.models import (
@@ -29,7 +31,8 @@ from tradingsite.common.clock import utcnow
 from tradingsite.common.ids import uuid7
 from tradingsite.common.models import ApiKey, IdempotencyRecord, LiveEvent, LiveStream, OutboxMessage, SocketTicket
 from workflows.choices import WorkflowType
-from workflows.models import Strategy, Workflow, WorkflowVersion
+from workflows.metrics import Tally
+from workflows.models import MetricsCoverage, Strategy, Workflow, WorkflowMetrics, WorkflowVersion
 
 _BARS = [(100.0, 104.0, 99.0, 101.0), (101.0, 105.0, 100.0, 102.0), (103.0, 110.0, 90.0, 95.0)]
 _SERIES = {"timeframe": "1d", "adjustment": "none"}
@@ -133,9 +136,20 @@ class Rows:
                 # Only the newest step that holds these is shown, with all of its lines.
                 output={"decisions": [{"symbol": f"SYM{n}", "action": "BUY"} for n in range(self.count)]},
             )  # fmt: skip
+        self._metrics(first)
         LiveEvent.objects.create(stream=stream_of(first.pk), feed="execution", seq=self.count, type="progress")
         WorkerHeartbeat.objects.create(name=f"worker{self.count}", host="here", pid=self.count, queues=["runs"])
         return first
+
+    def _metrics(self, run: WorkflowExecution) -> None:
+        day = utcnow().date() - timedelta(days=10 + self.count)
+        # The desk's own zone is covered, so that both the table and the runs are read.
+        for zone in (settings.DESK_TIME_ZONE, f"Zone/{self.count}"):
+            MetricsCoverage.objects.get_or_create(zone=zone, defaults={"through": utcnow().date() - timedelta(days=5)})
+        WorkflowMetrics.objects.create(
+            zone=settings.DESK_TIME_ZONE, workflow_id=run.workflow_id, date=day, version_number=1,
+            metrics=Tally(by_status=Counter(completed=self.count)).to_json(),
+        )  # fmt: skip
 
     def _agents(self, author: AbstractBaseUser, run: WorkflowExecution) -> None:
         agent = Agent.objects.create(

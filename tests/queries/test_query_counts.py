@@ -24,7 +24,7 @@ class Case:
 
     Attributes:
         of: what stands in the place of the parameters, given the rows.
-        query: the query string; some lists read more when they are asked for more.
+        query: the query string, in which parameters may stand too; some lists read more when they are asked for more.
         grows: whether its answer gets longer with the desk. What shows one row, or none, is counted all the same.
     """
 
@@ -37,7 +37,7 @@ class Case:
         return self.name + self.query
 
     def url(self, rows: Rows, prefix: str) -> str:
-        return prefix + self.name.partition(" ")[2].format(**self.of(rows)) + self.query
+        return prefix + (self.name.partition(" ")[2] + self.query).format(**self.of(rows))
 
 
 def _pk(attribute: str, name: str = "pk", **more: Any) -> Callable[[Rows], dict[str, Any]]:
@@ -79,6 +79,13 @@ API = (
     Case("GET /workflows/{id}/versions", _pk("workflow", "id")),
     Case("GET /workflows/{id}/versions/{number}", _pk("workflow", "id", number=1), grows=False),
     Case("GET /workflows/{id}/versions/{a}/diff/{b}", _pk("workflow", "id", a=1, b=2), grows=False),
+    Case("GET /workflows/{workflow_id}/metrics", _pk("workflow", "workflow_id"), grows=False),
+    Case("GET /workflows/{workflow_id}/metrics", _pk("workflow", "workflow_id"), query="?version=1", grows=False),
+    Case("GET /workflows/{workflow_id}/metrics/trends", _pk("workflow", "workflow_id"), grows=False),
+    Case(
+        "GET /workflows/{workflow_id}/metrics/versions", _pk("workflow", "workflow_id"), query="?a=1&b=2", grows=False
+    ),
+    Case("GET /workflows/compare", _pk("workflow"), query="?workflow_ids={pk}", grows=False),
     Case("GET /strategies"),
     Case("GET /strategies/{id}", _pk("strategy", "id"), grows=False),
     Case("GET /agents"),

@@ -86,10 +86,10 @@ class CreatedFilterSet(StrictFilterSet):
     date_range = PairFilter(field_name="created_at")
 
 
-def filtered(
+def checked(
     filterset_class: type[django_filters.FilterSet], request: Request, queryset: QuerySet[Any]
-) -> QuerySet[Any]:
-    """Apply the query parameters.
+) -> django_filters.FilterSet:
+    """Return the filter set of the query parameters, whose `form.cleaned_data` holds what they say.
 
     Raises:
         ValidationFailed: naming each wrong parameter.
@@ -104,7 +104,18 @@ def filtered(
                 for message in error.messages
             ]
         )
-    result: QuerySet[Any] = filterset.qs
+    return filterset
+
+
+def filtered(
+    filterset_class: type[django_filters.FilterSet], request: Request, queryset: QuerySet[Any]
+) -> QuerySet[Any]:
+    """Apply the query parameters.
+
+    Raises:
+        ValidationFailed: naming each wrong parameter.
+    """
+    result: QuerySet[Any] = checked(filterset_class, request, queryset).qs
     return result
 
 
