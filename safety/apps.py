@@ -7,6 +7,7 @@ class SafetyConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from safety import subscribers  # noqa: F401  # connects on import
         from safety.services import audit_write
         from tradingsite.common import audit
 

@@ -60,6 +60,7 @@ class AlertKind(models.TextChoices):
     EXPRESSION = "expression", "Expression"
     # Not from a rule: a workflow's own notify step.
     NOTIFY = "notify", "Workflow notice"
+    WEBHOOK_DISABLED = "webhook_disabled", "Webhook disabled"
 
 
 class Severity(models.TextChoices):

@@ -9,6 +9,7 @@ from django.db import transaction
 from safety import selectors
 from safety.choices import AlertKind, Severity
 from safety.models import AlertEvent
+from safety.webhooks import alert_told
 from tradingsite.common import audit, live
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import rfc3339, utcnow
@@ -33,7 +34,7 @@ def alert_raise(
     event_id: UUID | None = None,
     actor: Actor,
 ) -> AlertEvent:
-    """Write an alert into the history and tell whoever listens on the alerts socket.
+    """Write an alert into the history and tell whoever listens: sockets and webhooks.
 
     Args:
         value, threshold: the figure that raised it, and what it was held against.
@@ -58,7 +59,9 @@ def alert_raise(
         event, created = AlertEvent.objects.get_or_create(id=event_id or uuid7(), defaults=defaults)
         if not created:
             return event
-        live.publish("alerts", "alert", selectors.alert_as_json(event))
+        told = selectors.alert_as_json(event)
+        live.publish("alerts", "alert", told)
+        alert_told(told)
     logger.log(_LEVELS[Severity(severity)], "alert %s by %s: %s", event.severity, actor.name, event.name)
     return event
 

@@ -13,6 +13,7 @@ from safety.errors import KillSwitchNotActive, KillSwitchStuck, KillSwitchUnwrit
 from safety.events import KillSwitchChanged, kill_switch_changed
 from safety.models import EVERYTHING, KillSwitch, KillSwitchEvent
 from safety.services.alerts import alert_raise
+from safety.webhooks import kill_switch_told
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import rfc3339, utcnow
@@ -170,6 +171,8 @@ def _remember(*, actor: Actor, row: KillSwitch, action: KillAction, reason: str)
         after={"active": active},
         reason=reason,
     )
+    strategy_id = None if row.scope == EVERYTHING else UUID(row.scope)
+    kill_switch_told(scope=row.scope, active=active, reason=reason, by=actor.name, strategy_id=strategy_id)
 
 
 def _tell(scope: str, active: bool, reason: str, actor: Actor) -> None:
