@@ -226,6 +226,33 @@ async def test_what_a_replay_has_told_already_is_not_told_again_when_it_arrives(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("target", ["/ws/trial/1", "/ws/trial"])
+async def test_a_replay_goes_on_to_the_present_however_much_was_missed(
+    caller: dict[str, Actor | None], monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.setattr(consumer_module.events, "REPLAY_LIMIT", 3)
+    for number in range(1, 11):
+        await database_sync_to_async(say)(number)
+    socket = await connect(target)
+    await socket.receive_json_from()
+    read, pages = consumer_module.events.feed_after, []
+
+    def read_while_news_arrive(name: str, after: int) -> list[dict[str, Any]]:
+        pages.append(after)
+        if len(pages) == 2:
+            say(11)
+        return (stream_after if target.endswith("/1") else read)(name, after)
+
+    for name in ("stream_after", "feed_after"):
+        monkeypatch.setattr(consumer_module.events, name, read_while_news_arrive)
+    await socket.send_json_to({"type": "replay", "after": 0})
+    assert [(await socket.receive_json_from())["number"] for _ in range(11)] == list(range(1, 12))
+    assert len(pages) == 4
+    assert await socket.receive_nothing()
+    await socket.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
 async def test_news_do_not_fall_into_the_middle_of_a_replay(
     caller: dict[str, Actor | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,17 +86,27 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             await self._replay(after)
 
     async def _replay(self, after: int) -> None:
+        numbered_by = ID if self.stream is None else SEQ
+        first = True
+        while True:
+            missed = await self._stored(after)
+            if first and self.stream is not None and missed and missed[0]["seq"] > after + 1:
+                # Older events are no longer kept: the client must load the present state instead.
+                await self.send_json({"type": "gap", "seq": missed[0]["seq"] - 1})
+            news = News.of(missed, numbered_by=numbered_by)
+            # What the pump still holds of these, or is still on its way, has been sent by then.
+            self._replayed = {*sorted(self._replayed)[-events.REPLAY_LIMIT :], *news.ids}
+            await self._send_news(news)
+            if len(missed) < events.REPLAY_LIMIT:
+                # Up to the present: newer ones let go first would hide from a feed's client that some are missing.
+                return
+            after, first = missed[-1][numbered_by], False
+
+    @database_sync_to_async
+    def _stored(self, after: int) -> list[dict[str, Any]]:
         if self.stream is not None:
-            missed = await database_sync_to_async(events.stream_after)(self.stream, after)
-        else:
-            missed = await database_sync_to_async(events.feed_after)(self.feed, after)
-        if self.stream is not None and missed and missed[0]["seq"] > after + 1:
-            # Older events are no longer kept: the client must load the present state instead.
-            await self.send_json({"type": "gap", "seq": missed[0]["seq"] - 1})
-        news = News.of(missed, numbered_by=ID if self.stream is None else SEQ)
-        # What the pump still holds of these, or is still on its way, has been sent by then.
-        self._replayed = {*sorted(self._replayed)[-events.REPLAY_LIMIT :], *news.ids}
-        await self._send_news(news)
+            return events.stream_after(self.stream, after)
+        return events.feed_after(self.feed, after)
 
     @classmethod
     async def decode_json(cls, text_data: str) -> Any:
