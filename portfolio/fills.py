@@ -18,6 +18,7 @@ from portfolio.equity import equity_record
 from portfolio.errors import OrderTransitionRefused
 from portfolio.ledger import Trade, apply_fill, divide, multiply
 from portfolio.models import Account, Fill, Order, Position
+from portfolio.webhooks import order_told
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
@@ -58,15 +59,16 @@ def order_move(
         after={"status": status, "code": code, "filled_quantity": decimal_string(order.filled_quantity)},
         reason=detail,
     )
-    order_announce(order)
+    order_announce(order, news=status != before)
 
 
-def order_announce(order: Order) -> None:
-    """Tell the sockets of the order's run, if it has one, how the order stands."""
+def order_announce(order: Order, *, news: bool) -> None:
+    """Tell the sockets of the order's run, if it has one, how the order stands, and webhooks if its status is new."""
+    facts = order_facts(order)
     if order.execution_id is not None:
-        publish(
-            f"execution:{order.execution_id}", "order", {"execution_id": str(order.execution_id), **order_facts(order)}
-        )
+        publish(f"execution:{order.execution_id}", "order", {"execution_id": str(order.execution_id), **facts})
+    if news:
+        order_told(order, facts)
 
 
 def order_facts(order: Order) -> dict[str, Any]:

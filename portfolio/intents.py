@@ -111,7 +111,7 @@ def intent_commit(
                 "code": intent.code,
             },
         )
-        order_announce(intent)
+        order_announce(intent, news=True)
     return intent
 
 
