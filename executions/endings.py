@@ -8,13 +8,17 @@ from collections.abc import Callable, Sequence
 
 from django.db import transaction
 
-from executions import result_rows, rollup
+from executions import announcements, result_rows, rollup
 from executions.models import RunEnding, WorkflowExecution
 
 EVERY_S = 1.0
 BATCH = 500
 
-FOLLOWERS: tuple[Callable[[Sequence[RunEnding]], None], ...] = (result_rows.write, rollup.roll_up)
+FOLLOWERS: tuple[Callable[[Sequence[RunEnding]], None], ...] = (
+    result_rows.write,
+    rollup.roll_up,
+    announcements.announce,
+)
 
 
 def note(run: WorkflowExecution) -> None:

@@ -222,8 +222,8 @@ class StepExecution(models.Model):
         return seconds_between(self)
 
 
-def seconds_between(row: WorkflowExecution | StepExecution) -> float | None:
-    """Return the seconds from the start of a run or step to its end, or to now; None before its start."""
+def seconds_between(row: WorkflowExecution | EarlierTask | StepExecution) -> float | None:
+    """Return the seconds from the start of a run, task or step to its end, or to now; None before its start."""
     if row.started_at is None:
         return None
     return max(((row.completed_at or utcnow()) - row.started_at).total_seconds(), 0.0)
