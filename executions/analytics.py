@@ -129,21 +129,27 @@ def _plan(workflow_ids: Collection[UUID], span: Span) -> Plan:
         return Plan(first, first, [span], {})
     head, tail = Span(span.start, day_start(first, zone)) if span.start else None, Span(day_start(end, zone), span.end)
     edges = [edge for edge in (head, tail) if edge]
-    return Plan(first, end, edges, _changing(workflow_ids, first, end))
+    return Plan(first, end, edges, changing_days(workflow_ids, first, end))
 
 
-def _changing(workflow_ids: Collection[UUID], first: date, end: date) -> dict[UUID, set[date]]:
-    """Return the days whose rows may differ from their runs, by workflow.
+def changing_days(workflow_ids: Collection[UUID] | None, first: date, end: date) -> dict[UUID, set[date]]:
+    """Return the days from `first` up to and without `end` whose rows may differ from their runs, by workflow.
 
     They are asked for by the hour, of which there are few whatever waits. Where days begin within an hour of UTC, both
     that touch it are named.
+
+    Args:
+        workflow_ids: None for all.
     """
     zone = desk_zone()
     before = day_start(end, zone)
     unfinished = WorkflowExecution.objects.filter(
-        workflow_id__in=workflow_ids, status__in=sorted(UNFINISHED), created_at__lt=before
+        workflow_id__isnull=False, status__in=sorted(UNFINISHED), created_at__lt=before
     )
-    ended = RunEnding.objects.filter(workflow_id__in=workflow_ids, run_created_at__lt=before)
+    ended = RunEnding.objects.filter(workflow_id__isnull=False, run_created_at__lt=before)
+    if workflow_ids is not None:
+        unfinished = unfinished.filter(workflow_id__in=workflow_ids)
+        ended = ended.filter(workflow_id__in=workflow_ids)
     found: dict[UUID, set[date]] = defaultdict(set)
     for workflow_id, hour in _hours(unfinished, "created_at").union(_hours(ended, "run_created_at")):
         for moment in (hour, hour + ONE_HOUR - timedelta.resolution):
