@@ -202,7 +202,9 @@ def execution_cancel(*, actor: Actor, execution: WorkflowExecution, reason: str 
         now = utcnow()
         run.status, run.cancel_requested_at, run.completed_at = ExecutionStatus.CANCELLED, now, now
         run.save(update_fields=["status", "cancel_requested_at", "completed_at"])
-        run.steps.filter(status=StepStatus.PENDING).update(status=StepStatus.CANCELLED)
+        # Running is the step of a worker that was lost: the run waits for another one.
+        open_steps = run.steps.filter(status__in=[StepStatus.PENDING, StepStatus.RUNNING])
+        open_steps.update(status=StepStatus.CANCELLED)
         tell_status(run)
         endings.note(run)
     elif run.status == ExecutionStatus.RUNNING:
