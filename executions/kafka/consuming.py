@@ -34,7 +34,7 @@ class RequestConsumer:
         self._backlog_max = backlog_max
         self._stop = threading.Event()
         self._held = False
-        self._told = ""
+        self._told: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="kafka consumer", daemon=True)
 
     def start(self) -> None:
@@ -106,7 +106,7 @@ class RequestConsumer:
         if received.parked:
             logger.warning("%s records are parked: they ask for no run that this desk can carry", received.parked)
         self._arrived.set()
-        self._told = ""
+        self._told.clear()
         ends: dict[int, int] = {}
         for record in records:
             ends[record.partition] = max(record.offset + 1, ends.get(record.partition, 0))
@@ -119,8 +119,8 @@ class RequestConsumer:
 
     def _note(self, error: KafkaError) -> None:
         """Tell each fault once, until something has come in again."""
-        if error.name() != self._told:
-            self._told = error.name()
+        if error.name() not in self._told:
+            self._told.add(error.name())
             logger.warning("Kafka: %s", said(error))
 
 

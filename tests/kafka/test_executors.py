@@ -116,6 +116,8 @@ def site(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
             "REDIS_URL": _with_path(os.environ["TEST_REDIS_URL"], "12"),
             "EXECUTION_TRANSPORT": "kafka",
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
+            # The mock waits for nearly a session at each rebalance, even when all members are there.
+            "KAFKA_CONFIG": '{"session.timeout.ms": 2000, "heartbeat.interval.ms": 400}',
         }
         with desk(Path(tmp_path_factory.mktemp("kafka")), env) as one:
             one.run("setup")
