@@ -23,7 +23,12 @@ FOLLOWERS: tuple[Callable[[Sequence[RunEnding]], None], ...] = (
 
 def note(run: WorkflowExecution) -> None:
     """Note that the run has just ended, in the transaction that ends it."""
-    RunEnding.objects.create(
+    note_of(run).save(force_insert=True)
+
+
+def note_of(run: WorkflowExecution) -> RunEnding:
+    """Return the note that the run has just ended, to be written with its end."""
+    return RunEnding(
         execution_id=run.pk,
         workflow_id=run.workflow_id,
         task_id=run.task_id,
