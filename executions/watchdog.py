@@ -3,23 +3,26 @@
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from executions import endings
-from executions.calls import worker_call
+from executions.calls import QUEUE, TASK, worker_call
 from executions.choices import TERMINAL, ExecutionStatus, StepStatus
 from executions.errors import ATTEMPTS_EXHAUSTED
 from executions.models import InboxMessage, StepExecution, WorkflowExecution
 from executions.news import tell_status
 from safety.services import alert_raise
+from tradingsite.common import broker, routes
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.models import OutboxMessage
 
 EVERY_S = 1.0
-# A message may wait this long behind others before it is thought lost; one message too many finds the run claimed.
+# From a queue that is not empty a message may be taken late; one message too many finds the run claimed.
+NOTICED_AFTER = timedelta(seconds=3)
 LOST_AFTER = timedelta(seconds=30)
+LOST_FOR_SURE = timedelta(minutes=10)
 BATCH = 100
 
 ACTOR = Actor.system("watchdog")
@@ -98,23 +101,39 @@ def _take_back(run: WorkflowExecution) -> bool:
 
 
 def _lost() -> int:
-    return _requeue(Q(status=ExecutionStatus.PENDING, queued_at__lt=utcnow() - LOST_AFTER))
+    """Call again for runs whose message is gone: with a worker that had taken it, or with a broker that forgot it.
+
+    An empty queue is proof: what waits all the same lies nowhere. One call too many goes to a free worker and finds
+    the run claimed, or it stays in the queue, which is empty no longer.
+    """
+    now = utcnow()
+    waiting = Q(status=ExecutionStatus.PENDING)
+    if not WorkflowExecution.objects.filter(waiting, queued_at__lt=now - NOTICED_AFTER).exists():
+        return 0
+    in_queue = None if TASK in routes.tasks_routed() else broker.waiting(QUEUE)
+    if in_queue == 0:
+        return _requeue(waiting & Q(queued_at__lt=now - NOTICED_AFTER))
+    # As many messages as runs: each has its own, and the oldest wait because there is much to do.
+    enough = in_queue is not None and in_queue >= WorkflowExecution.objects.filter(waiting).count()
+    return _requeue(waiting & Q(queued_at__lt=now - (LOST_FOR_SURE if enough else LOST_AFTER)))
 
 
 def _requeue(which: Q) -> int:
-    done = 0
-    for run in WorkflowExecution.objects.filter(which).order_by("queued_at")[:BATCH]:
-        with transaction.atomic():
-            if OutboxMessage.objects.filter(task_id=run.task_id, published_at=None).exists():
-                continue
-            if InboxMessage.objects.filter(task_id=run.task_id, taken_at=None).exists():
-                continue
-            taken = WorkflowExecution.objects.filter(
-                pk=run.pk, status=ExecutionStatus.PENDING, queued_at=run.queued_at
-            ).update(queued_at=utcnow())
-            if not taken:
-                # A worker or another watchdog was quicker.
-                continue
-            done += 1
-            worker_call(run)
+    done, now = 0, utcnow()
+    while batch := _requeue_batch(which & Q(queued_at__lt=now)):
+        done += batch
     return done
+
+
+@transaction.atomic
+def _requeue_batch(which: Q) -> int:
+    task = OuterRef("task_id")
+    on_its_way = Exists(OutboxMessage.objects.filter(task_id=task, published_at=None))
+    arrived = Exists(InboxMessage.objects.filter(task_id=task, taken_at=None))
+    # Rows that a worker or another watchdog is at are passed over, and seen again in a second.
+    rows = WorkflowExecution.objects.select_for_update(skip_locked=True).filter(which, ~on_its_way, ~arrived)
+    runs = list(rows.order_by("queued_at")[:BATCH])
+    WorkflowExecution.objects.filter(pk__in=[run.pk for run in runs]).update(queued_at=utcnow())
+    for run in runs:
+        worker_call(run)
+    return len(runs)

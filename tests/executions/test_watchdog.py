@@ -1,19 +1,22 @@
 """Runs whose worker died, whose message was lost, or that kill every worker."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.core.management import call_command
 from django.db.models.functions import Now
 
 from executions import heartbeat, watchdog
 from executions.fence import claim
 from executions.models import InboxMessage, WorkerHeartbeat, WorkflowExecution
-from executions.services import execution_cancel, execution_retry
+from executions.services import execution_cancel, execution_create, execution_retry
 from safety.models import AlertEvent
 from tests.executions.conftest import Trials
-from tradingsite.common import lifecycle
+from tests.harness.services import free_port
+from tradingsite.common import broker, lifecycle
 from tradingsite.common.clock import utcnow
 from tradingsite.common.models import OutboxMessage
 
@@ -90,13 +93,49 @@ def test_a_run_that_kills_every_worker_fails_after_five_attempts_and_raises_an_a
     assert trials.carry(dead).status == "completed", "a person may give it another five"
 
 
-def test_a_waiting_run_whose_message_was_lost_is_sent_again(trials: Trials) -> None:
-    run = trials.create()
+Queue = Callable[[int | None], None]
+
+
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
+    """Return a setter of how many messages lie in the broker's queue."""
+    return lambda count: monkeypatch.setattr(watchdog.broker, "waiting", lambda name: count)
+
+
+@pytest.mark.parametrize(
+    ("in_queue", "runs", "waited", "called"),
+    [
+        (0, 1, timedelta(seconds=2), 0),
+        (0, 1, timedelta(seconds=4), 1),
+        (0, 250, timedelta(seconds=4), 250),
+        (1, 2, timedelta(seconds=4), 0),
+        (1, 2, timedelta(seconds=31), 2),
+        (2, 2, timedelta(seconds=31), 0),
+        (2, 2, timedelta(minutes=11), 2),
+        (None, 2, timedelta(seconds=29), 0),
+        (None, 2, timedelta(seconds=31), 2),
+    ],
+)
+def test_a_waiting_run_is_called_for_again_by_what_the_queue_still_holds(
+    trials: Trials, queue: Queue, in_queue: int | None, runs: int, waited: timedelta, called: int
+) -> None:
+    strategy = trials.strategy(trials.workflow("one"))
+    for _ in range(runs):
+        execution_create(actor=trials.actor, workflow=strategy.workflow, strategy=strategy)
     OutboxMessage.objects.all().update(published_at=utcnow())
-    assert watchdog.tick() == 0, "it may still wait behind others"
-    age(run)
-    assert watchdog.tick() == 1
-    assert messages(run) == 1
+    WorkflowExecution.objects.all().update(queued_at=utcnow() - waited)
+    queue(in_queue)
+    assert watchdog.tick() == called
+    waiting = OutboxMessage.objects.filter(published_at=None)
+    assert waiting.count() == waiting.values("task_id").distinct().count() == called
+    assert watchdog.tick() == 0, "each is on its way"
+
+
+def test_a_queue_that_cannot_be_asked_says_nothing(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broker.waiting("a queue that nobody declared") == 0
+    nobody = f"redis://127.0.0.1:{free_port()}/0"
+    monkeypatch.setattr(current_app.conf, "broker_read_url", nobody)
+    assert broker.waiting("runs") is None
 
 
 def test_a_waiting_run_whose_message_was_not_published_yet_is_not_sent_twice(trials: Trials) -> None:
@@ -104,6 +143,14 @@ def test_a_waiting_run_whose_message_was_not_published_yet_is_not_sent_twice(tri
     age(run)
     assert watchdog.tick() == 0
     assert messages(run) == 1
+
+
+def test_a_run_that_was_cancelled_while_it_waited_for_another_worker_leaves_no_step_under_way(
+    trials: Trials, dead: WorkflowExecution
+) -> None:
+    watchdog.tick()
+    execution_cancel(actor=trials.actor, execution=dead)
+    assert set(trials.statuses(dead)) == {"cancelled"}
 
 
 def age(run: WorkflowExecution) -> None:
