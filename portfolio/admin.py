@@ -9,8 +9,9 @@ from unfold.admin import ModelAdmin, TabularInline
 
 from portfolio import services
 from portfolio.choices import OPEN, OrderStatus
-from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperFill, PaperOrder, Position
+from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperFill, PaperOrder, Position, RoundTrip
 from tradingsite.common.actor import Actor
+from tradingsite.common.console import LedgerAdmin
 from tradingsite.common.errors import AppError
 from tradingsite.common.roles import Role, role_of
 
@@ -145,3 +146,12 @@ class PaperFillAdmin(ReadOnly, ModelAdmin):
     list_select_related = ("order",)
     search_fields = ("venue_fill_id",)
     show_full_result_count = False
+
+
+@admin.register(RoundTrip)
+class RoundTripAdmin(LedgerAdmin):
+    list_display: ClassVar = ["instrument", "account", "opened_at", "closed_at", "profit", "execution_id"]
+    list_filter: ClassVar = [("closed_at", admin.EmptyFieldListFilter), "account"]
+    list_select_related: ClassVar = ["instrument", "account"]
+    search_fields: ClassVar = ["instrument__symbol", "execution_id", "opening_order__client_order_id"]
+    ordering: ClassVar = ["-id"]

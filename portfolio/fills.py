@@ -18,6 +18,7 @@ from portfolio.equity import equity_record
 from portfolio.errors import OrderTransitionRefused
 from portfolio.ledger import Trade, apply_fill, divide, multiply
 from portfolio.models import Account, Fill, Order, Position
+from portfolio.trips import trip_follow
 from portfolio.webhooks import order_told
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
@@ -148,7 +149,9 @@ def _take(account: Account, order: Order, fills: Iterable[BrokerFill]) -> None:
             occurred_at=fill.occurred_at,
         )
         trade = Trade(side, fill.quantity, fill.price, fill.fee)
-        position.holding, account.cash = apply_fill(position.holding, account.cash, trade)
+        held = position.holding
+        position.holding, account.cash = apply_fill(held, account.cash, trade)
+        trip_follow(order=order, occurred_at=fill.occurred_at, before=held, after=position.holding)
     position.source, position.timeframe, position.adjustment = order.source, order.timeframe, order.adjustment
     position.save()
     account.save(update_fields=["cash", "fill_sequence"])

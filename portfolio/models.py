@@ -208,6 +208,53 @@ class Position(Entity):
         self.average_price = holding.average_price
 
 
+class RoundTrip(models.Model):
+    """A position of an instrument from flat to flat: opened by one order, closed by whatever brought it back.
+
+    It is the trade of the run whose order opened it, whoever closes it: another run, a person, or a halt of the desk.
+    A fill that turns a position round closes one trip, to which its whole fee counts, and opens the next.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="round_trips")
+    instrument = models.ForeignKey("market.Instrument", on_delete=models.PROTECT, related_name="+")
+    opening_order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="+")
+    execution_id = models.UUIDField(null=True, blank=True, help_text="The run whose order opened it.")
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+    realized_before = MoneyField(help_text="The position's realised profit when it was opened.")
+    profit = MoneyField(null=True, blank=True, help_text="What it brought after all fees; empty while it is open.")
+    # Whoever keeps figures of trades takes the closed ones that are not counted, and says when they are.
+    counted = models.BooleanField(default=False, editable=False)
+
+    class Meta:
+        db_table = "round_trip"
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["account", "instrument"], condition=Q(closed_at__isnull=True), name="round_trip_one_open"
+            ),
+            models.CheckConstraint(
+                condition=Q(closed_at__isnull=True, profit__isnull=True)
+                | Q(closed_at__isnull=False, profit__isnull=False),
+                name="round_trip_closed_has_profit",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["execution_id"], condition=Q(closed_at__isnull=False), name="round_trip_of_run"),
+            models.Index(
+                fields=["id"],
+                condition=Q(closed_at__isnull=False, counted=False, execution_id__isnull=False),
+                name="round_trip_uncounted",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.opened_at:%Y-%m-%d}" + (
+            f" brought {self.profit.normalize():f}" if self.profit is not None else ""
+        )
+
+
 class EquitySnapshot(models.Model):
     """What an account was worth at a moment of wall time."""
 

@@ -34,6 +34,7 @@ ICONS: Mapping[str, str] = {
     "account": "account_balance",
     "order": "receipt_long",
     "fill": "done_all",
+    "roundtrip": "sync_alt",
     "position": "pie_chart",
     "equitysnapshot": "show_chart",
     "paperorder": "description",

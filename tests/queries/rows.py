@@ -22,14 +22,24 @@ from executions.models import EarlierTask, StepExecution, WorkerHeartbeat, Workf
 from executions.news import stream_of
 from market.models import BarImport, DataSource, Instrument
 from portfolio import services as portfolio
-from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperFill, PaperOrder, Position
+from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperFill, PaperOrder, Position, RoundTrip
 from safety import sentinel
 from safety.models import AlertEvent, AuditLog, DayCounter, GateDecision, KillSwitch, KillSwitchEvent
 from tests.portfolio.conftest import Prices
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.ids import uuid7
-from tradingsite.common.models import ApiKey, IdempotencyRecord, LiveEvent, LiveStream, OutboxMessage, SocketTicket
+from tradingsite.common.models import (
+    ApiKey,
+    IdempotencyRecord,
+    LiveEvent,
+    LiveStream,
+    OutboxMessage,
+    SocketTicket,
+    Webhook,
+    WebhookAttempt,
+    WebhookDelivery,
+)
 from workflows.choices import WorkflowType
 from workflows.metrics import Tally
 from workflows.models import MetricsCoverage, Strategy, Workflow, WorkflowMetrics, WorkflowVersion
@@ -51,6 +61,8 @@ class Rows:
         self.more(1)
         # The rows that routes of one thing and its children are asked for.
         self.key = ApiKey.objects.earliest("created_at")
+        self.webhook = Webhook.objects.earliest("created_at")
+        self.delivery = WebhookDelivery.objects.earliest("id")
         self.bar_import = BarImport.objects.earliest("created_at")
         self.alert = AlertEvent.objects.earliest("created_at")
         self.order = Order.objects.earliest("created_at")
@@ -76,6 +88,7 @@ class Rows:
             self._portfolio(instrument, run)
             self._safety()
             self._foundations()
+            self._webhooks(author)
             self._schedules()
 
     def _access(self, author: AbstractBaseUser) -> None:
@@ -153,8 +166,10 @@ class Rows:
 
     def _agents(self, author: AbstractBaseUser, run: WorkflowExecution) -> None:
         agent = Agent.objects.create(
-            name=f"agent{self.count}", kind="http", endpoint="https://x.test/", created_by=author
-        )
+            name=f"agent{self.count}", kind="http", endpoint="https://x.test/", created_by=author,
+            # Probed a moment ago, however long the test takes: nobody is called.
+            health_checked_at=utcnow() + timedelta(days=1),
+        )  # fmt: skip
         for number, which in enumerate((agent, getattr(self, "agent", agent))):
             AgentConversation.objects.create(
                 workflow_execution=run, seq=2 * self.count + number, step_index=0, agent=which, agent_name=which.name,
@@ -171,6 +186,10 @@ class Rows:
                 sequence=2 * self.count + number, side="buy", quantity=Decimal(1), price=Decimal(100),
                 fee=Decimal("0.1"), occurred_at=utcnow(),
             )  # fmt: skip
+        RoundTrip.objects.create(
+            account=self.account, instrument=instrument, opening_order=order, execution_id=run.pk, opened_at=utcnow(),
+            closed_at=utcnow(), realized_before=Decimal(0), profit=Decimal(1),
+        )  # fmt: skip
         self._position(instrument, "prices-historical")
         self._position(Instrument.objects.create(symbol=f"GEN{self.count}"), "demo")
         self._position(Instrument.objects.create(symbol=f"LOST{self.count}"), "gone")
@@ -224,6 +243,15 @@ class Rows:
     def _foundations(self) -> None:
         OutboxMessage.objects.create(task="executions.run", task_id=str(uuid7()), queue="runs")
         LiveStream.objects.create(name=f"stream{self.count}", seq=self.count)
+
+    def _webhooks(self, author: AbstractBaseUser) -> None:
+        webhook = Webhook.objects.create(
+            name=f"webhook{self.count}", url="https://x.test/", event_types=["*"], secret="x", created_by=author
+        )
+        for which in {webhook, getattr(self, "webhook", webhook)}:
+            delivery = WebhookDelivery.objects.create(webhook=which, type="ping", body="{}")
+        for one in {delivery, getattr(self, "delivery", delivery)}:
+            WebhookAttempt.objects.create(delivery=one, number=self.count, status=500, answer="not today")
 
     def _schedules(self) -> None:
         made = {
