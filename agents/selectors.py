@@ -1,12 +1,15 @@
 """Reading agents and what was said with them."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
 
 from agents.choices import AgentKind
 from agents.errors import AgentNotFound, AgentUnusable
-from agents.models import Agent
+from agents.models import Agent, AgentConversation
+from agents.performance import NOTHING, performance_by
+from executions.selectors import execution_get
 
 
 def agent_list(*, deleted: bool = False) -> QuerySet[Agent]:
@@ -46,3 +49,34 @@ def agent_callable(reference: str) -> Agent:
         raise AgentUnusable(f"The agent {row.name} is of kind {row.kind}; this step calls those of kind http.")
     agent: Agent = row
     return agent
+
+
+def conversation(execution_id: UUID) -> QuerySet[AgentConversation]:
+    """Return the messages between a run and its agents, the oldest first.
+
+    Raises:
+        ExecutionNotFound
+    """
+    execution_get(execution_id)
+    return AgentConversation.objects.filter(workflow_execution_id=execution_id).order_by("seq")
+
+
+def messages_all() -> QuerySet[AgentConversation]:
+    """Return every message of every run."""
+    return AgentConversation.objects.all()
+
+
+def agent_performance(agent_id: UUID, messages: QuerySet[AgentConversation]) -> dict[str, Any]:
+    """Return the figures of one agent, under whatever names it had.
+
+    Raises:
+        AgentNotFound
+    """
+    agent = agent_get(agent_id)
+    found = performance_by("agent_id", messages.filter(agent_id=agent.pk))
+    return {**(found[0] if found else NOTHING), "agent_name": agent.name}
+
+
+def agents_performance(messages: QuerySet[AgentConversation]) -> list[dict[str, Any]]:
+    """Return the figures of each agent that spoke, by the name it spoke under."""
+    return performance_by("agent_name", messages)

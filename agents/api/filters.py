@@ -5,8 +5,9 @@ from typing import Any
 import django_filters
 from django.db.models import QuerySet
 
-from agents.choices import AgentKind, HealthStatus
-from agents.models import Agent
+from agents.choices import AgentKind, HealthStatus, MessageType
+from agents.models import Agent, AgentConversation
+from tradingsite.common.api.filters import PairFilter, StrictFilterSet
 from workflows.api.filters import DeletedFilterSet
 
 _FLAGS = (("true", "true"), ("false", "false"))
@@ -23,3 +24,20 @@ class AgentFilterSet(DeletedFilterSet):
 
     def filter_enabled(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         return queryset.filter(enabled=value == "true")
+
+
+class MessageFilterSet(StrictFilterSet):
+    agent_name = django_filters.CharFilter()
+    message_type = django_filters.ChoiceFilter(choices=MessageType.choices)
+
+    class Meta:
+        model = AgentConversation
+        fields: tuple[str, ...] = ()
+
+
+class PerformanceFilterSet(StrictFilterSet):
+    date_range = PairFilter(field_name="timestamp")
+
+    class Meta:
+        model = AgentConversation
+        fields: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from rest_framework import serializers
 
 from agents.choices import AgentKind, HealthStatus
-from agents.models import Agent
+from agents.models import Agent, AgentConversation
 from tradingsite.common.api.serializers import StrictModelSerializer, StrictSerializer, UtcDateTimeField
 from workflows.api.serializers import ObjectField
 
@@ -75,3 +75,37 @@ class AgentSerializer(StrictModelSerializer):
             "system_prompt", "tools", "max_iterations", "enabled", "health", "created_at", "updated_at", "created_by",
         ]  # fmt: skip
         read_only_fields = fields
+
+
+class MessageSerializer(StrictModelSerializer):
+    """One message between a run and an agent."""
+
+    timestamp = UtcDateTimeField(read_only=True)
+    agent_id = serializers.UUIDField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = AgentConversation
+        fields: ClassVar = [
+            "id", "seq", "step_index", "agent_id", "agent_name", "message_type", "message_content", "truncated",
+            "timestamp", "tokens_used", "latency_ms", "decisions", "error_code",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class PerformanceSerializer(serializers.Serializer[Any]):
+    """What an agent contributed."""
+
+    agent_name = serializers.CharField()
+    total_messages = serializers.IntegerField()
+    average_tokens = serializers.FloatField(allow_null=True, help_text="Of the messages that say how many they took.")
+    total_tokens = serializers.IntegerField()
+    runs = serializers.IntegerField(help_text="In which it was spoken with.")
+    answers = serializers.IntegerField()
+    failures = serializers.IntegerField(help_text="Errors of the agent; a cancelled run is none.")
+    decisions_stated = serializers.IntegerField(help_text="That stood in its answers.")
+    decisions_influenced = serializers.IntegerField(
+        help_text="All decisions of the ended runs in which it answered at least once."
+    )
+    latency_p50_ms = serializers.FloatField(allow_null=True, help_text="Of its answers.")
+    latency_p95_ms = serializers.FloatField(allow_null=True, help_text="Of its answers.")
+    last_message_at = UtcDateTimeField(allow_null=True)

@@ -3,24 +3,39 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.urls import reverse
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents import selectors, services
-from agents.api.filters import AgentFilterSet
-from agents.api.serializers import AgentBodySerializer, AgentChangeSerializer, AgentSerializer
-from agents.models import Agent
+from agents.api.filters import AgentFilterSet, MessageFilterSet, PerformanceFilterSet
+from agents.api.serializers import (
+    AgentBodySerializer,
+    AgentChangeSerializer,
+    AgentSerializer,
+    HealthSerializer,
+    MessageSerializer,
+    PerformanceSerializer,
+)
+from agents.models import Agent, AgentConversation
 from tradingsite.common.api.etag import require_match, with_etag
 from tradingsite.common.api.filters import filtered, ordered, searched
-from tradingsite.common.api.pagination import PagePagination
+from tradingsite.common.api.pagination import KeysetPagination, PagePagination
 from tradingsite.common.api.serializers import validated
 from tradingsite.common.api.views import ResourceViewSet
+from tradingsite.common.ids import parse_uuid
 from tradingsite.common.roles import Role
 from workflows.api.views import IF_MATCH, UUID_PATTERN
+
+DATE_RANGE = OpenApiParameter(
+    "date_range",
+    {"type": "string", "pattern": "^[^,]*,[^,]*$"},
+    description="Two times with a comma between: from the first up to and without the second. Either may be empty.",
+)
 
 
 @extend_schema_view(list=extend_schema(responses=AgentSerializer(many=True)))
@@ -43,7 +58,14 @@ class AgentViewSet(ResourceViewSet):
         "partial_update": Role.TRADER,
         "destroy": Role.TRADER,
         "restore": Role.TRADER,
+        "health": Role.VIEWER,
+        "overall": Role.VIEWER,
+        "performance": Role.VIEWER,
     }
+
+    def known_query_params(self) -> frozenset[str]:
+        extra = {"date_range"} if self.action in ("overall", "performance") else set()
+        return super().known_query_params() | extra
 
     def _detail(self, agent_id: UUID, code: int = status.HTTP_200_OK) -> Response:
         agent = selectors.agent_get(agent_id)
@@ -102,3 +124,44 @@ class AgentViewSet(ResourceViewSet):
         """Bring a deleted agent back."""
         services.agent_restore(actor=self.actor, agent_id=UUID(id))
         return self._detail(UUID(id))
+
+    @extend_schema(responses=HealthSerializer)
+    @action(detail=True)
+    def health(self, request: Request, id: str, **kwargs: Any) -> Response:
+        """Ask the agent whether it would answer; what was found less than five seconds ago is given again."""
+        agent = services.agent_probe(agent_id=UUID(id))
+        return Response(HealthSerializer(agent.health).data)
+
+    @extend_schema(responses=PerformanceSerializer(many=True), parameters=[DATE_RANGE], filters=False)
+    @action(detail=False, url_path="performance", url_name="performance", pagination_class=None)
+    def overall(self, request: Request, **kwargs: Any) -> Response:
+        """Add up what each agent contributed to the runs, by the name it spoke under."""
+        messages = filtered(PerformanceFilterSet, request, selectors.messages_all())
+        return Response(PerformanceSerializer(selectors.agents_performance(messages), many=True).data)
+
+    @extend_schema(responses=PerformanceSerializer, parameters=[DATE_RANGE])
+    @action(detail=True, url_name="own-performance")
+    def performance(self, request: Request, id: str, **kwargs: Any) -> Response:
+        """Add up what this agent contributed to the runs, under whatever names it had."""
+        messages = filtered(PerformanceFilterSet, request, selectors.messages_all())
+        return Response(PerformanceSerializer(selectors.agent_performance(UUID(id), messages)).data)
+
+
+class ConversationViewSet(ResourceViewSet):
+    """What a run and its agents said, the oldest first."""
+
+    queryset = AgentConversation.objects.all()
+    serializer_class = MessageSerializer
+    filterset_class = MessageFilterSet
+    pagination_class = KeysetPagination
+    roles: ClassVar = {"list": Role.VIEWER}
+
+    def get_queryset(self) -> QuerySet[AgentConversation]:
+        return selectors.conversation(parse_uuid(self.kwargs["execution_id"], "execution_id"))
+
+    @extend_schema(responses=MessageSerializer(many=True))
+    def list(self, request: Request, **kwargs: Any) -> Response:
+        """List what a run and its agents said, the oldest first."""
+        rows = filtered(MessageFilterSet, request, self.get_queryset())
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response(MessageSerializer(page, many=True).data)

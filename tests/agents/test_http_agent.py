@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from agents.models import Agent, AgentConversation
 from agents.services import agent_update
@@ -273,7 +274,14 @@ def test_a_run_that_is_cancelled_stops_waiting_within_two_seconds(
 ) -> None:
     program.says(lambda call: call.sleep(60))
     run = asking(timeout_s=60)
-    worker = threading.Thread(target=runner.run_execution, args=(run.pk, "worker"), daemon=True)
+
+    def carry() -> None:
+        try:
+            runner.run_execution(run.pk, "worker")
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=carry, daemon=True)
     worker.start()
     deadline = time.monotonic() + 20
     while not program.calls and time.monotonic() < deadline:

@@ -92,6 +92,9 @@ TABLE: dict[str, str] = {
     "PATCH /agents/{id}": "trader",
     "DELETE /agents/{id}": "trader",
     "POST /agents/{id}/restore": "trader",
+    "GET /agents/{id}/health": "viewer",
+    "GET /agents/{id}/performance": "viewer",
+    "GET /agents/performance": "viewer",
     # Runs, under both of their names
     "POST /workflows/{workflow_id}/execute": "trader",
     "POST /strategies/{strategy_id}/execute": "trader",
@@ -105,6 +108,7 @@ TABLE: dict[str, str] = {
             ("GET", "/{pk}/steps", "viewer"),
             ("GET", "/{pk}/steps/{index}/output", "viewer"),
             ("GET", "/{pk}/events", "viewer"),
+            ("GET", "/{execution_id}/agent-conversation", "viewer"),
             ("POST", "/{pk}/cancel", "trader"),
             ("POST", "/{pk}/retry", "trader"),
         )

@@ -91,6 +91,9 @@ API = (
     Case("GET /agents"),
     Case("GET /agents", query="?search=agent&ordering=name&kind=http"),
     Case("GET /agents/{id}", _pk("agent", "id"), grows=False),
+    Case("GET /agents/{id}/health", _pk("agent", "id"), grows=False),
+    Case("GET /agents/{id}/performance", _pk("agent", "id"), grows=False),
+    Case("GET /agents/performance"),
     Case("GET /step-types", grows=False),
     Case("GET /strategy-types", grows=False),
     Case("GET /workflow-templates", grows=False),
@@ -104,6 +107,7 @@ API = (
             Case(f"GET /{name}/{{pk}}/steps", _pk("run")),
             Case(f"GET /{name}/{{pk}}/steps/{{index}}/output", _pk("run", index=1), grows=False),
             Case(f"GET /{name}/{{pk}}/events", _pk("run")),
+            Case(f"GET /{name}/{{execution_id}}/agent-conversation", _pk("run", "execution_id")),
         )
     ),
     Case("GET /tasks", grows=False),
