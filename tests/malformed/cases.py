@@ -176,6 +176,26 @@ TRADING_CASES = [
     Case("a day that is not there", "created_after", "/api/runs", method="get", query={"created_after": "2024-02-31"}),
 ]
 
+WEBHOOKS = "/api/webhooks"
+
+
+def webhook(**changes: Any) -> dict[str, Any]:
+    return {"name": "Odd", "url": "https://1.1.1.1/", "event_types": ["*"], **changes}
+
+
+WEBHOOK_CASES = [
+    Case("a webhook without an address", "url", WEBHOOKS, {"name": "Odd", "event_types": ["*"]}),
+    Case("a webhook at this machine", "url", WEBHOOKS, webhook(url="http://127.0.0.1:8000/")),
+    Case("a webhook at the keys of the cloud", "url", WEBHOOKS, webhook(url="http://169.254.169.254/latest/")),
+    Case("a webhook that is a file", "url", WEBHOOKS, webhook(url="file:///etc/passwd")),
+    Case("a webhook with a password", "url", WEBHOOKS, webhook(url="https://me:secret@1.1.1.1/")),
+    Case("a webhook that wants nothing", "event_types", WEBHOOKS, webhook(event_types=[])),
+    Case("an event that is not there", "event_types/1", WEBHOOKS, webhook(event_types=["ping", "moon.rises"])),
+    Case("a secret of one's own", "secret", WEBHOOKS, webhook(secret="whsec_abc")),
+    Case("a filter of webhooks that is not there", "colour", WEBHOOKS, method="get", query={"colour": "red"}),
+    Case("a webhook id that is no id", "id", WEBHOOKS + "/seven", method="get"),
+]
+
 HEADER = "Date,Open,High,Low,Close,Volume\n"
 GOOD = "2020-01-02,10,11,9,10.5,1000\n"
 
@@ -219,7 +239,7 @@ FILE_CASES = [
     upload("a form field that is not there", "colour", csv_with("2020-01-03,10,11,9,10,1"), colour="red"),
 ]
 
-ALL = [*JSON_CASES, *TRADING_CASES, *FILE_CASES]
+ALL = [*JSON_CASES, *TRADING_CASES, *WEBHOOK_CASES, *FILE_CASES]
 
 
 def filled(value: Any, ids: Mapping[str, str]) -> Any:

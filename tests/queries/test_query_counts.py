@@ -49,6 +49,16 @@ API = (
     Case("GET /auth/keys", query="?page_size=1&page=2", grows=False),
     Case("GET /auth/keys/{pk}", _pk("key"), grows=False),
     Case("GET /auth/me", grows=False),
+    Case("GET /webhooks"),
+    Case("GET /webhooks", query="?enabled=true&page_size=1&page=2", grows=False),
+    Case("GET /webhooks/event-types", grows=False),
+    Case("GET /webhooks/{pk}", _pk("webhook"), grows=False),
+    Case("GET /webhooks/{webhook_id}/deliveries", _pk("webhook", "webhook_id")),
+    Case("GET /webhooks/{webhook_id}/deliveries", _pk("webhook", "webhook_id"), query="?count=true&status=pending"),
+    Case(
+        "GET /webhooks/{webhook_id}/deliveries/{delivery_id}",
+        lambda rows: {"webhook_id": rows.webhook.pk, "delivery_id": rows.delivery.pk},
+    ),
     Case("GET /market/instruments"),
     Case("GET /market/instruments", query="?search=SYM&ordering=-name"),
     Case("GET /market/instruments/{symbol}", lambda rows: {"symbol": "SYM1"}, grows=False),
@@ -142,6 +152,7 @@ TABLES = {model._meta.label: model for model in admin.site._registry}
 SINGLE = {"safety.SafetySettings"}
 # Pages of one row that list its children, and which row that is.
 WITH_CHILDREN = {
+    "common.WebhookDelivery": "delivery",
     "django_celery_beat.ClockedSchedule": "clocked",
     "django_celery_beat.CrontabSchedule": "crontab",
     "executions.WorkflowExecution": "run",

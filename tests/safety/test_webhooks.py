@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 from safety import killswitch, services, webhooks
 from safety.models import AlertEvent
@@ -72,7 +72,7 @@ def test_what_keeps_webhooks_from_being_told_does_not_keep_the_desk_from_being_s
             cursor.execute("SELECT nothing FROM nowhere")
 
     monkeypatch.setattr(webhooks, "announce", fails)
-    with pytest.raises(DatabaseError):
+    with pytest.raises(DatabaseError), transaction.atomic():
         fails()
     result = services.kill(actor=operator_actor, reason="stop")
     assert (result.sources, result.degraded) == (("database", "file"), False)
