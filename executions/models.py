@@ -22,11 +22,12 @@ class WorkflowExecution(Entity):
     workflow = models.ForeignKey(
         Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="executions", db_index=False
     )
+    # Without an index: runs of a version are looked for among those of its workflow, and versions are never deleted.
     workflow_version = models.ForeignKey(
-        WorkflowVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="executions"
+        WorkflowVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="executions", db_index=False
     )
     strategy = models.ForeignKey(Strategy, on_delete=models.PROTECT, related_name="executions", db_index=False)
-    task_id = models.CharField(max_length=36, unique=True)
+    task_id = models.CharField(max_length=36)
     status = models.CharField(max_length=10, choices=ExecutionStatus.choices, default=ExecutionStatus.PENDING)
     triggered_by = models.CharField(max_length=10, choices=Trigger.choices, default=Trigger.USER)
     priority = models.PositiveSmallIntegerField(default=0)
@@ -59,8 +60,9 @@ class WorkflowExecution(Entity):
     r_count = models.PositiveIntegerField(default=0)
     error_code = models.CharField(max_length=60, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
+    # Without an index: only deleting an account looks for runs by it, which may take a second.
     created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
 
     class Meta:
@@ -68,20 +70,33 @@ class WorkflowExecution(Entity):
         verbose_name = "run"
         ordering: ClassVar = ["-created_at", "-id"]
         indexes: ClassVar = [
-            models.Index(fields=["-created_at", "-id"], name="execution_created"),
-            models.Index(fields=["-started_at", "-id"], name="execution_started"),
-            models.Index(fields=["-completed_at", "-id"], name="execution_completed"),
-            models.Index(fields=["workflow", "-created_at"], name="execution_workflow"),
-            models.Index(fields=["strategy", "-created_at"], name="execution_strategy"),
-            models.Index(fields=["status", "-created_at"], name="execution_status"),
-            # The watchdog looks every second; only unfinished runs concern it.
+            # One for each order of the list. What the list is filtered by stands in the index too: of a workflow whose
+            # last run is long ago the newest page is then found by passing over entries and not over rows, in a tenth
+            # of the time, and the planner cannot know which workflows those are.
             models.Index(
-                fields=["lease_until"],
+                fields=["-created_at", "-id", "status", "workflow", "strategy", "started_at"], name="execution_created"
+            ),
+            models.Index(
+                fields=["-started_at", "-id", "status", "workflow", "strategy", "created_at"], name="execution_started"
+            ),
+            models.Index(
+                fields=["-completed_at", "-id", "status", "workflow", "strategy", "created_at", "started_at"],
+                name="execution_completed",
+            ),
+            # The two that pick few of all runs. With the status, counting a workflow's runs by it reads no rows.
+            models.Index(fields=["workflow", "-created_at", "-id", "status"], name="execution_workflow"),
+            models.Index(fields=["strategy", "-created_at", "-id", "status"], name="execution_strategy"),
+            # The watchdog looks every second; only unfinished runs concern it. Not by their leases: renewing one, or
+            # telling progress, changes no indexed column and so touches no index.
+            models.Index(
+                fields=["status", "queued_at"],
                 condition=models.Q(status__in=sorted(UNFINISHED)),
                 name="execution_unfinished",
             ),
         ]
         constraints: ClassVar = [
+            # Not `unique` on the field, which makes a second index for `LIKE`.
+            models.UniqueConstraint(fields=["task_id"], name="execution_task"),
             models.CheckConstraint(
                 condition=models.Q(status__in=ExecutionStatus.values), name="execution_status_known"
             ),
