@@ -110,7 +110,11 @@ def _lost() -> int:
     waiting = Q(status=ExecutionStatus.PENDING)
     if not WorkflowExecution.objects.filter(waiting, queued_at__lt=now - NOTICED_AFTER).exists():
         return 0
-    in_queue = None if TASK in routes.tasks_routed() else broker.waiting(QUEUE)
+    if TASK in routes.tasks_routed():
+        # A topic forgets nothing; a record may only have fallen to an executor that died before it claimed the run.
+        fallen = Exists(InboxMessage.objects.filter(task_id=OuterRef("task_id"), taken_at__isnull=False, done_at=None))
+        return _requeue(waiting & Q(queued_at__lt=now - LOST_AFTER) & (fallen | Q(queued_at__lt=now - LOST_FOR_SURE)))
+    in_queue = broker.waiting(QUEUE)
     if in_queue == 0:
         return _requeue(waiting & Q(queued_at__lt=now - NOTICED_AFTER))
     # As many messages as runs: each has its own, and the oldest wait because there is much to do.

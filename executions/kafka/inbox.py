@@ -124,8 +124,10 @@ def take(worker: str) -> InboxMessage | None:
 
 
 def finish(row: InboxMessage, outcome: Outcome) -> None:
-    """Write what became of a request that was taken."""
-    InboxMessage.objects.filter(pk=row.pk).update(done_at=utcnow(), outcome=outcome)
+    """Write what became of a request that was taken; one that ended in a fault is not done."""
+    InboxMessage.objects.filter(pk=row.pk).update(
+        done_at=None if outcome == Outcome.FAULT else utcnow(), outcome=outcome
+    )
 
 
 def waiting(*, at_most: int) -> int:

@@ -37,8 +37,8 @@ class InboxMessage(models.Model):
         verbose_name_plural = "requests from Kafka"
         indexes: ClassVar = [
             models.Index(fields=["-priority", "id"], condition=models.Q(taken_at=None), name="kafka_inbox_waiting"),
-            # The watchdog asks by the task whether a request is on its way.
-            models.Index(fields=["task_id"], condition=models.Q(taken_at=None), name="kafka_inbox_waiting_task"),
+            # The watchdog asks by the task whether a request is on its way, or fell to somebody who died with it.
+            models.Index(fields=["task_id"], condition=models.Q(done_at=None), name="kafka_inbox_open_task"),
             models.Index(fields=["received_at"], name="kafka_inbox_received"),
         ]
         constraints: ClassVar = [

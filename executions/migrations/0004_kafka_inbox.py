@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'request from Kafka',
                 'verbose_name_plural': 'requests from Kafka',
                 'db_table': 'kafka_inbox',
-                'indexes': [models.Index(condition=models.Q(('taken_at', None)), fields=['-priority', 'id'], name='kafka_inbox_waiting'), models.Index(condition=models.Q(('taken_at', None)), fields=['task_id'], name='kafka_inbox_waiting_task'), models.Index(fields=['received_at'], name='kafka_inbox_received')],
+                'indexes': [models.Index(condition=models.Q(('taken_at', None)), fields=['-priority', 'id'], name='kafka_inbox_waiting'), models.Index(condition=models.Q(('done_at', None)), fields=['task_id'], name='kafka_inbox_open_task'), models.Index(fields=['received_at'], name='kafka_inbox_received')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('done_at__isnull', True), ('taken_at__isnull', False), _connector='OR'), name='kafka_inbox_taken_before_done')],
             },
         ),

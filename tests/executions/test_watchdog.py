@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from executions import heartbeat, watchdog
 from executions.fence import claim
-from executions.models import InboxMessage, WorkerHeartbeat, WorkflowExecution
+from executions.models import WorkerHeartbeat, WorkflowExecution
 from executions.services import execution_cancel, execution_create, execution_retry
 from safety.models import AlertEvent
 from tests.executions.conftest import Trials
@@ -192,15 +192,3 @@ def test_health_asks_for_a_living_worker_that_takes_runs(queues: list[str], sile
     seen: dict[str, Any] = {"queues": queues, "last_seen": utcnow() - timedelta(seconds=silent_s)}
     WorkerHeartbeat.objects.create(name="one", host="here", pid=1, **seen)
     assert heartbeat.health().status == expected
-
-
-def test_a_run_whose_request_waits_in_the_inbox_is_not_thought_lost(trials: Trials) -> None:
-    run = trials.create()
-    OutboxMessage.objects.all().update(published_at=utcnow())
-    WorkflowExecution.objects.update(queued_at=utcnow() - watchdog.LOST_AFTER * 2)
-    row = InboxMessage.objects.create(
-        message_id="one", topic="t", partition=0, offset=0, execution_id=run.pk, task_id=run.task_id
-    )
-    assert watchdog.tick() == 0
-    InboxMessage.objects.filter(pk=row.pk).update(taken_at=utcnow())
-    assert watchdog.tick() == 1, "who took it may have died before the claim"
