@@ -7,7 +7,7 @@ and the watchdog brings back what was under way.
 import logging
 import threading
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from celery import Celery, current_app
 from celery.beat import Service
@@ -18,10 +18,14 @@ from executions.watchdog import requeue_pending
 from tradingsite.common import lifecycle
 from tradingsite.common.background import Background
 
+if TYPE_CHECKING:
+    from executions.kafka.executor import Executor
+
 logger = logging.getLogger(__name__)
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
+QUEUES = ("control", "runs", "agents", "optimize")
 
 
 class Clock:
@@ -71,7 +75,7 @@ class EmbeddedWorkers:
             hostname="embedded@localhost",
             pool_cls="threads",
             concurrency=settings.CELERY_WORKER_CONCURRENCY,
-            queues=["control", "runs", "agents", "optimize"],
+            queues=list(QUEUES),
             without_gossip=True,
             without_mingle=True,
             without_heartbeat=True,
@@ -80,6 +84,7 @@ class EmbeddedWorkers:
         self._worker_thread = threading.Thread(target=self._worker.start, name="celery worker", daemon=True)
         self._clock = Clock(app) if clock else None
         self._background = Background()
+        self._executor = _executor()
 
     def _ready(self, _consumer: Any) -> None:
         self._consuming.set()
@@ -93,6 +98,9 @@ class EmbeddedWorkers:
         self._worker_thread.start()
         if not self._consuming.wait(READY_TIMEOUT_S):
             raise RuntimeError("the embedded worker did not start; look at the log above")
+        if self._executor is not None:
+            self._executor.start()
+            lifecycle.worker_queues = (*QUEUES, *lifecycle.worker_queues)
         lifecycle.worker_name = "embedded@localhost"
         if settings.EMBEDDED:
             # What an earlier process had queued in its memory is gone; the rows are not.
@@ -107,6 +115,8 @@ class EmbeddedWorkers:
         if self._clock is not None:
             self._clock.stop()
         self._background.stop()
+        if self._executor is not None:
+            self._executor.stop()
         self._worker.stop()
         self._worker_thread.join(STOP_TIMEOUT_S)
         if self._worker_thread.is_alive():
@@ -120,3 +130,13 @@ class EmbeddedWorkers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _executor() -> "Executor | None":
+    """Return what carries runs where they do not come by Celery."""
+    if settings.EXECUTION_TRANSPORT != "kafka":
+        return None
+    # Here, so that a desk without Kafka does not load its client.
+    from executions.kafka import executor
+
+    return executor.Executor()

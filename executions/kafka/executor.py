@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 
+from django.conf import settings
 from django.db import Error, close_old_connections
 
 from executions.kafka import inbox
@@ -13,15 +14,13 @@ from executions.kafka.models import InboxMessage
 from executions.kafka.words import REQUEST_QUEUE, Outcome
 from executions.runner import run_execution
 from tradingsite.common import lifecycle
-from tradingsite.common.background import Background, guarded
-from tradingsite.common.relay import drain
 
 logger = logging.getLogger(__name__)
 
 IDLE_S = 0.5
 PAUSE_S = 1.0
-# Together less than the twenty seconds within which a stopped executor ends.
-RUNS_END_WITHIN_S, CONSUMER_ENDS_WITHIN_S, DUTIES_END_WITHIN_S, LAST_RELAY_S = 8.0, 2.0, 0.5, 3.0
+RUNS_END_WITHIN_S, CONSUMER_ENDS_WITHIN_S = 8.0, 2.0
+GROUP = "desk-executors"
 
 
 class Executor:
@@ -29,22 +28,20 @@ class Executor:
 
     Args:
         group: executors of one group share the topic's partitions; all executors of a desk share its inbox.
-        concurrency: how many runs it carries at once.
+        concurrency: how many runs it carries at once; as many as a worker of Celery by default.
     """
 
-    def __init__(self, *, group: str, concurrency: int, backlog_max: int = BACKLOG_MAX) -> None:
+    def __init__(self, *, group: str = GROUP, concurrency: int | None = None, backlog_max: int = BACKLOG_MAX) -> None:
         self.name = f"executor@{socket.gethostname()}"
         self._arrived = threading.Event()
         self._consumer = RequestConsumer(group, self._arrived, backlog_max=backlog_max)
-        self._background = Background()
         self._carriers = [
             threading.Thread(target=self._carry_all, name=f"carrier {number}", daemon=True)
-            for number in range(concurrency)
+            for number in range(concurrency or settings.CELERY_WORKER_CONCURRENCY)
         ]
 
     def start(self) -> None:
         lifecycle.worker_name, lifecycle.worker_queues = self.name, (REQUEST_QUEUE,)
-        self._background.start()
         for carrier in self._carriers:
             carrier.start()
         self._consumer.start()
@@ -65,11 +62,6 @@ class Executor:
             logger.warning("a step did not end in time; its run goes on elsewhere when its lease has run out")
         if not self._consumer.join(CONSUMER_ENDS_WITHIN_S):
             logger.warning("the group was not left in time; it notices when the session has run out")
-        self._background.stop(DUTIES_END_WITHIN_S)
-        # Runs that were handed over are asked for again at once. Without brokers somebody else's relay will do it.
-        last = threading.Thread(target=guarded("last relay", drain), name="last relay", daemon=True)
-        last.start()
-        last.join(LAST_RELAY_S)
         return ended
 
     def _carry_all(self) -> None:

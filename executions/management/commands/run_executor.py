@@ -8,14 +8,20 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-GROUP = "desk-executors"
+from tradingsite.common.background import Background, guarded
+from tradingsite.common.relay import drain
+
+# With what an executor takes to stop, less than the twenty seconds within which this command ends.
+DUTIES_END_WITHIN_S, LAST_RELAY_S = 0.5, 3.0
 
 
 class Command(BaseCommand):
     help = "Carry the runs that are asked for on Kafka, until stopped. Any number of executors may run."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--group", default=GROUP, help="The consumer group; all executors of a desk are in one.")
+        parser.add_argument(
+            "--group", default="desk-executors", help="The consumer group; all executors of a desk are in one."
+        )
         parser.add_argument(
             "--concurrency",
             type=_count,
@@ -35,12 +41,18 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        executor = Executor(group=group, concurrency=concurrency)
+        executor, background = Executor(group=group, concurrency=concurrency), Background()
         executor.start()
+        background.start()
         self.stdout.write(f"Carries {concurrency} runs at once, in the group {group}. Ctrl-C stops it.")
         self.stdout.flush()
         stop.wait()
         executor.stop()
+        background.stop(DUTIES_END_WITHIN_S)
+        # Runs that were handed over are asked for again at once. Without brokers somebody else's relay will do it.
+        last = threading.Thread(target=guarded("last relay", drain), name="last relay", daemon=True)
+        last.start()
+        last.join(LAST_RELAY_S)
         self.stdout.write("Stopped.")
 
 
