@@ -15,6 +15,7 @@ from tradingsite.common.outbox import enqueue_task
 
 EVENT_VERSION = 1
 TEXT_MAX = 4000
+TOLD = frozenset({"status", "step"})
 
 
 @functools.cache
@@ -41,7 +42,10 @@ def event_of(*, run_id: UUID, type_: str, seq: int, at: datetime, data: Mapping[
 
 
 def tell(*, run_id: UUID, type_: str, seq: int, data: Mapping[str, Any]) -> None:
-    """Have the topic told once the present transaction has committed; without Kafka nobody is."""
-    if settings.EXECUTION_TRANSPORT == "kafka":
+    """Have the topic told once the present transaction has committed.
+
+    Without Kafka nobody is told; progress and log lines are for the sockets alone.
+    """
+    if settings.EXECUTION_TRANSPORT == "kafka" and type_ in TOLD:
         event = event_of(run_id=run_id, type_=type_, seq=seq, at=utcnow(), data=data)
         enqueue_task(EVENT_TASK, args=[event], queue=EVENT_QUEUE)
