@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -15,8 +15,10 @@ from django.db.models.functions import Coalesce, Now
 from executions.choices import ExecutionStatus
 from executions.errors import LeaseLost
 from executions.models import WorkflowExecution
-from executions.news import tell_status
+from executions.news import news_of, news_written, tell_status, topic_hears
 from tradingsite.common.clock import utcnow
+from tradingsite.common.live.events import Event
+from tradingsite.common.writes import Part, Sql, update, write
 
 LEASE = timedelta(seconds=6)
 
@@ -78,8 +80,43 @@ def fenced(held: Claim, **fields: Any) -> Iterator[None]:
                 raise LeaseLost(f"run {held.execution_id} is carried by another worker")
             yield
     except LeaseLost:
-        WorkflowExecution.objects.filter(pk=held.execution_id).update(stale_writes=F("stale_writes") + 1)
+        _stale(held)
         raise
+
+
+def fenced_write(
+    held: Claim, *others: Part, events: Sequence[Event], unless_cancelled: bool = False, **fields: Any
+) -> bool:
+    """Change the run with `fields`, write the `others` and the events with it: all in one, or nothing.
+
+    Args:
+        others: what must not touch the run's own row.
+        unless_cancelled: write nothing when somebody has asked to cancel the run.
+
+    Returns:
+        Whether it was written; False only with `unless_cancelled`, and then for a stale claim as well.
+
+    Raises:
+        LeaseLost: the claim is stale; nothing was written.
+    """
+    key: dict[str, Any] = {"id": held.execution_id, "fence": held.fence, "status": ExecutionStatus.RUNNING}
+    if unless_cancelled:
+        key["cancel_requested_at"] = Sql("cancel_requested_at IS NULL")
+    run = update(WorkflowExecution, key, {"updated_at": utcnow(), **fields})
+    news = news_of(held.execution_id, *events)
+    with transaction.atomic() if topic_hears() else contextlib.nullcontext():
+        written = write(run, *others, news)
+        if written is not None:
+            news_written(held.execution_id, news, written[1][-1])
+            return True
+    if unless_cancelled:
+        return False
+    _stale(held)
+    raise LeaseLost(f"run {held.execution_id} is carried by another worker")
+
+
+def _stale(held: Claim) -> None:
+    WorkflowExecution.objects.filter(pk=held.execution_id).update(stale_writes=F("stale_writes") + 1)
 
 
 def _ours(held: Claim) -> Any:

@@ -11,6 +11,7 @@ from django.db import Error, close_old_connections
 from executions.errors import HandOver, LeaseLost, RunCancelled, StepTimedOut
 from executions.fence import LEASE, Claim, renew
 from executions.models import WorkflowExecution
+from tradingsite.common.contracts.steps import StepInterrupted
 from tradingsite.common.lifecycle import stopping
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,14 @@ class Lease:
             raise HandOver
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise StepTimedOut
+
+    def holds(self) -> bool:
+        """Say whether the run may go on."""
+        try:
+            self.check()
+        except StepInterrupted:
+            return False
+        return True
 
     def pause(self, seconds: float) -> None:
         """Wait, but not past a reason to stop."""

@@ -1,6 +1,6 @@
 """The run as its worker writes it: every change fenced, told to the sockets in the same transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -10,12 +10,14 @@ from executions import endings
 from executions.calls import worker_call
 from executions.choices import ExecutionStatus, OnError, StepStatus
 from executions.errors import RunCancelled
-from executions.fence import Claim, fenced
+from executions.fence import Claim, fenced, fenced_write
 from executions.machine import StepState, StepTrace, progress_percent, results_of, tally_of
 from executions.models import StepExecution, WorkflowExecution
-from executions.news import tell_status, tell_step
+from executions.news import status_event, step_event, tell_status, tell_step
 from executions.payloads import INLINE_MAX, StepOutput, payload_keep
 from tradingsite.common.clock import utcnow
+from tradingsite.common.live.events import Event
+from tradingsite.common.writes import Part, Write, insert, update
 
 
 def storable(text: str) -> str:
@@ -36,8 +38,15 @@ class RunLedger:
         execution = WorkflowExecution.objects.select_related("workflow", "strategy").get(pk=held.execution_id)
         return cls(held, execution, list(execution.steps.select_related("payload").order_by("index")))
 
-    def states(self) -> list[StepState]:
-        return [StepState(step.index, step.status, step.on_error) for step in self.steps]
+    @property
+    def ended(self) -> bool:
+        """Whether this worker has ended the run."""
+        return self.execution.status != ExecutionStatus.RUNNING
+
+    def states(self, *, completed: StepExecution | None = None) -> list[StepState]:
+        """Return what the machine wants to know; with `completed`, as if that step were so."""
+        done = StepStatus.COMPLETED
+        return [StepState(step.index, done if step is completed else step.status, step.on_error) for step in self.steps]
 
     def cancel_asked(self) -> bool:
         """Say whether somebody wants the run to end."""
@@ -45,40 +54,69 @@ class RunLedger:
 
     def step_start(self, step: StepExecution) -> None:
         """Write that an attempt begins, before anything of it happens."""
-        with fenced(self.claim):
-            step.status = StepStatus.RUNNING
-            step.attempts += 1
-            step.started_at, step.completed_at = utcnow(), None
-            step.error_code = step.error_message = ""
-            step.save()
-            tell_step(step)
+        _change(step, _beginning(step))
+        fenced_write(self.claim, _row(step, BEGINNING), events=[step_event(step)])
 
     def step_complete(self, step: StepExecution, output: StepOutput, *, logs: list[dict[str, Any]]) -> None:
         """Write the output; from here on the step never runs again."""
-        summary = storable(output.summary)
-        if output.size <= INLINE_MAX:
-            self._step_end(step, StepStatus.COMPLETED, output=output.data, summary=summary, logs=logs)
-            return
-        # Before the fence and without it: content by its own name harms nobody, and the run's row is not locked for
-        # as long as megabytes take.
-        payload = payload_keep(output)
-        self._step_end(step, StepStatus.COMPLETED, payload=payload, summary=summary, logs=logs)
+        ending = self._completed(step, output, logs)
+        fenced_write(self.claim, ending, events=[step_event(step)], progress=self.execution.progress)
+
+    def step_complete_and_start(
+        self, step: StepExecution, output: StepOutput, following: StepExecution, *, logs: list[dict[str, Any]]
+    ) -> bool:
+        """Write the output of a step and, in the same transaction, that the one following it begins.
+
+        Returns:
+            False when somebody has asked to cancel the run, or another worker carries it: nothing was written.
+        """
+        ending = self._completed(step, output, logs)
+        before = _change(following, _beginning(following))
+        if fenced_write(
+            self.claim,
+            ending,
+            _row(following, BEGINNING),
+            events=[step_event(step), step_event(following)],
+            unless_cancelled=True,
+            progress=self.execution.progress,
+        ):
+            return True
+        _change(following, before)
+        return False
+
+    def step_complete_and_finish(self, step: StepExecution, output: StepOutput, *, logs: list[dict[str, Any]]) -> None:
+        """Write the output of the last step and, in the same transaction, that the run is complete."""
+        ending = self._completed(step, output, logs)
+        self._complete(ending, events=[step_event(step)])
 
     def step_fail(self, step: StepExecution, code: str, message: str, *, logs: list[dict[str, Any]]) -> None:
         """Write that the step failed for good."""
-        self._step_end(step, StepStatus.FAILED, error_code=code[:60], error_message=storable(message), logs=logs)
+        fields = {"error_code": code[:60], "error_message": storable(message), "logs": logs}
+        ending = self._ending(step, StepStatus.FAILED, fields)
+        fenced_write(self.claim, ending, events=[step_event(step)], progress=self.execution.progress)
 
-    def _step_end(self, step: StepExecution, status: str, **fields: Any) -> None:
-        step.status, step.completed_at = status, utcnow()
-        for name, value in fields.items():
-            setattr(step, name, value)
+    def _completed(self, step: StepExecution, output: StepOutput, logs: list[dict[str, Any]]) -> Write:
+        fields: dict[str, Any] = {"summary": storable(output.summary), "logs": logs}
+        if output.size <= INLINE_MAX:
+            fields["output"] = output.data
+        else:
+            # Before the fence and without it: content by its own name harms nobody, and the run's row is not locked
+            # for as long as megabytes take.
+            fields["payload"] = payload_keep(output)
+        return self._ending(step, StepStatus.COMPLETED, fields)
+
+    def _ending(self, step: StepExecution, status: str, fields: Mapping[str, Any]) -> Write:
+        """Let the step have ended, and return the write that says so."""
+        changes = {"status": status, "completed_at": utcnow(), **fields}
+        _change(step, changes)
         self.execution.progress = progress_percent(self.states())
-        with fenced(self.claim, progress=self.execution.progress):
-            step.save()
-            tell_step(step)
+        return _row(step, changes)
 
     def finish(self, status: str) -> None:
         """End the run."""
+        if status == ExecutionStatus.COMPLETED:
+            self._complete()
+            return
         # Not one that was passed over: the run went on after that.
         failed = next((s for s in self.steps if s.status == StepStatus.FAILED and s.on_error != OnError.CONTINUE), None)
         if status == ExecutionStatus.FAILED and failed is not None:
@@ -90,8 +128,23 @@ class RunLedger:
         """End the run between two steps, for a reason outside them."""
         self._end(ExecutionStatus.FAILED, code, message)
 
+    def _complete(self, *others: Part, events: Sequence[Event] = ()) -> None:
+        fields = self._over(ExecutionStatus.COMPLETED, "", "", progress=100.0)
+        note = insert(endings.note_of(self.execution))
+        fenced_write(self.claim, *others, note, events=[*events, status_event(self.execution)], **fields)
+
     def _end(self, status: str, code: str, message: str) -> None:
         run = self.execution
+        with fenced(self.claim, **self._over(status, code, message, progress=run.progress)):
+            if status == ExecutionStatus.CANCELLED:
+                _cancel_open(self.steps)
+            elif status == ExecutionStatus.FAILED:
+                StepExecution.objects.filter(execution=run, status=StepStatus.PENDING).update(status=StepStatus.SKIPPED)
+            tell_status(run)
+            endings.note(run)
+
+    def _over(self, status: str, code: str, message: str, *, progress: float) -> dict[str, Any]:
+        """Let the run have ended, and return what its row says of that."""
         results = results_of(
             [
                 StepTrace(
@@ -103,30 +156,20 @@ class RunLedger:
                 for step in self.steps
             ]
         )
-        run.status, run.error_code, run.error_message = status, code[:60], message
-        run.results, run.completed_at = results, utcnow()
-        if status == ExecutionStatus.COMPLETED:
-            run.progress = 100.0
-        tally = asdict(tally_of(results["decisions"]))
-        with fenced(
-            self.claim,
-            status=run.status,
-            error_code=run.error_code,
-            error_message=run.error_message,
-            results=results,
-            decisions_made=results["decisions_made"],
-            orders_placed=results["orders_placed"],
-            **tally,
-            completed_at=run.completed_at,
-            progress=run.progress,
-            lease_until=None,
-        ):
-            if status == ExecutionStatus.CANCELLED:
-                _cancel_open(self.steps)
-            elif status == ExecutionStatus.FAILED:
-                StepExecution.objects.filter(execution=run, status=StepStatus.PENDING).update(status=StepStatus.SKIPPED)
-            tell_status(run)
-            endings.note(run)
+        fields = {
+            "status": status,
+            "error_code": code[:60],
+            "error_message": message,
+            "results": results,
+            "decisions_made": results["decisions_made"],
+            "orders_placed": results["orders_placed"],
+            **asdict(tally_of(results["decisions"])),
+            "completed_at": utcnow(),
+            "progress": progress,
+            "lease_until": None,
+        }
+        _change(self.execution, fields)
+        return fields
 
     def hand_over(self) -> None:
         """Give the run back: its interrupted step waits again, another worker is called at once.
@@ -153,6 +196,27 @@ class RunLedger:
                     tell_step(step)
             tell_status(run)
             worker_call(run)
+
+
+# What the beginning of an attempt writes; the lines of earlier attempts stand.
+BEGINNING = ("status", "attempts", "started_at", "completed_at", "error_code", "error_message", "logs")
+
+
+def _beginning(step: StepExecution) -> dict[str, Any]:
+    fresh = (StepStatus.RUNNING, step.attempts + 1, utcnow(), None, "", "", step.logs)
+    return dict(zip(BEGINNING, fresh, strict=True))
+
+
+def _change(row: StepExecution | WorkflowExecution, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Set these fields and return what they were."""
+    before = {name: getattr(row, name) for name in fields}
+    for name, value in fields.items():
+        setattr(row, name, value)
+    return before
+
+
+def _row(step: StepExecution, fields: Iterable[str]) -> Write:
+    return update(StepExecution, {"id": step.pk}, {name: getattr(step, name) for name in fields})
 
 
 def _cancel_open(steps: Sequence[StepExecution]) -> None:

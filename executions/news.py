@@ -1,12 +1,18 @@
-"""What the sockets hear of a run, and a topic of Kafka where there is one; each message is written in the transaction of the change that it tells of."""
+"""What the sockets hear of a run, and a topic of Kafka where there is one.
+
+Each message is written in the transaction of the change that it tells of.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from executions.kafka import events
+from django.conf import settings
+
+from executions.kafka import events as kafka_events
 from executions.models import StepExecution, WorkflowExecution
 from tradingsite.common.live import publish
+from tradingsite.common.live.events import Announcement, Event
 
 FEED = "execution"
 
@@ -16,20 +22,42 @@ def stream_of(execution_id: UUID) -> str:
     return f"{FEED}:{execution_id}"
 
 
-def _tell(execution_id: UUID, type_: str, data: dict[str, Any]) -> int:
-    return publish(stream_of(execution_id), type_, {"execution_id": str(execution_id), **data})
+def news_of(execution_id: UUID, *events: Event) -> Announcement:
+    """Return these events as something to be written with the change that they tell of."""
+    named = [Event(event.type, {"execution_id": str(execution_id), **event.data}) for event in events]
+    return Announcement(stream_of(execution_id), named)
 
 
-def tell_status(execution: WorkflowExecution) -> None:
+def news_written(execution_id: UUID, news: Announcement, numbers: Sequence[Sequence[int]]) -> None:
+    """Pass on what was just written, by the numbers it got, once the present transaction has committed."""
+    news.written(numbers)
+    for event, (seq, _) in zip(news.events, numbers, strict=True):
+        kafka_events.tell(run_id=execution_id, type_=event.type, seq=seq, data=event.data)
+
+
+def topic_hears() -> bool:
+    """Say whether a topic is told too, by a message in the transaction of the change."""
+    return bool(settings.EXECUTION_TRANSPORT == "kafka")
+
+
+def _tell(execution_id: UUID, event: Event) -> None:
+    publish(stream_of(execution_id), event.type, {"execution_id": str(execution_id), **event.data})
+
+
+def status_event(execution: WorkflowExecution) -> Event:
     """`status`: where the run is, and why it failed if it did."""
     data: dict[str, Any] = {"status": execution.status, "progress": execution.progress, "attempts": execution.attempts}
     if execution.error_code:
         data |= {"error_code": execution.error_code, "error_message": execution.error_message}
-    seq = _tell(execution.pk, "status", data)
-    events.tell(run_id=execution.pk, type_="status", seq=seq, data=data)
+    return Event("status", data)
 
 
-def tell_step(step: StepExecution) -> None:
+def tell_status(execution: WorkflowExecution) -> None:
+    """Tell where the run is."""
+    _tell_all(execution.pk, status_event(execution))
+
+
+def step_event(step: StepExecution) -> Event:
     """`step`: one step began or ended."""
     data: dict[str, Any] = {
         "index": step.index,
@@ -41,15 +69,25 @@ def tell_step(step: StepExecution) -> None:
     }
     if step.error_code:
         data |= {"error_code": step.error_code, "error_message": step.error_message}
-    seq = _tell(step.execution_id, "step", data)
-    events.tell(run_id=step.execution_id, type_="step", seq=seq, data=data)
+    return Event("step", data)
+
+
+def tell_step(step: StepExecution) -> None:
+    """Tell that a step began or ended."""
+    _tell_all(step.execution_id, step_event(step))
+
+
+def _tell_all(execution_id: UUID, event: Event) -> None:
+    """Tell the sockets, and the topic."""
+    seq = publish(stream_of(execution_id), event.type, {"execution_id": str(execution_id), **event.data})
+    kafka_events.tell(run_id=execution_id, type_=event.type, seq=seq, data=event.data)
 
 
 def tell_progress(execution_id: UUID, progress: float) -> None:
     """`progress`: 0..100 of the whole run."""
-    _tell(execution_id, "progress", {"progress": progress})
+    _tell(execution_id, Event("progress", {"progress": progress}))
 
 
 def tell_log(execution_id: UUID, index: int, lines: Sequence[dict[str, Any]]) -> None:
     """`log`: lines that a step wrote."""
-    _tell(execution_id, "log", {"index": index, "lines": list(lines)})
+    _tell(execution_id, Event("log", {"index": index, "lines": list(lines)}))

@@ -22,7 +22,7 @@ from executions.errors import (
 from executions.fence import claim
 from executions.leases import Lease, keeper
 from executions.ledger import RunLedger
-from executions.machine import Finish, next_action
+from executions.machine import Finish, RunStep, next_action
 from executions.models import StepExecution
 from executions.payloads import OutputInvalid, StepOutput, checked_output
 from executions.reporter import Reporter
@@ -76,12 +76,9 @@ def _carry_until_told(ledger: RunLedger, lease: Lease) -> None:
 
 
 def _carry(ledger: RunLedger, lease: Lease) -> None:
-    while True:
-        # Asked anew at each boundary: the lease keeper's last look may be a second old.
-        action = next_action(ledger.states(), cancel_requested=ledger.cancel_asked())
-        if isinstance(action, Finish):
-            ledger.finish(action.status)
-            return
+    # As it was read a moment ago, after the claim.
+    cancelled = ledger.execution.cancel_requested_at is not None
+    while isinstance(action := next_action(ledger.states(), cancel_requested=cancelled), RunStep):
         lease.check()
         try:
             # A halted desk starts nothing more, whatever the step would do.
@@ -89,15 +86,26 @@ def _carry(ledger: RunLedger, lease: Lease) -> None:
         except AppError as halted:
             ledger.fail(halted.code, halted.detail)
             return
-        _carry_step(ledger, ledger.steps[action.index], lease)
+        step: StepExecution | None = ledger.steps[action.index]
+        ledger.step_start(ledger.steps[action.index])
+        while step is not None:
+            step = _carry_step(ledger, step, lease)
+        if ledger.ended:
+            return
+        # Asked anew at each boundary: the lease keeper's last look may be a second old.
+        cancelled = ledger.cancel_asked()
+    ledger.finish(action.status)
 
 
-def _carry_step(ledger: RunLedger, step: StepExecution, lease: Lease) -> None:
-    """Try a step until it succeeds, fails for good, or has used its retries up."""
+def _carry_step(ledger: RunLedger, step: StepExecution, lease: Lease) -> StepExecution | None:
+    """Try a step that has begun until it succeeds, fails for good, or has used its retries up.
+
+    Returns:
+        The step that has begun with this one's end; None when the boundary needs a closer look, or the run has ended.
+    """
     tries = 0
     while True:
         tries += 1
-        ledger.step_start(step)
         reporter = Reporter(ledger, step)
         lease.tell = reporter.flush_if_due
         try:
@@ -107,17 +115,34 @@ def _carry_step(ledger: RunLedger, step: StepExecution, lease: Lease) -> None:
             step.logs = reporter.close()
             if failure.retryable and tries <= step.retries:
                 lease.pause(min(FIRST_PAUSE_S * 2.0 ** (tries - 1), BACKOFF_MAX_S))
+                ledger.step_start(step)
                 continue
             ledger.step_fail(step, failure.code, failure.message, logs=step.logs)
-            return
+            return None
         except (HandOver, RunCancelled):
             step.logs = reporter.close()
             raise
         finally:
             lease.tell = None
             reporter.close()
-        ledger.step_complete(step, result, logs=reporter.lines)
-        return
+        return _go_on(ledger, step, result, lease, reporter.lines)
+
+
+def _go_on(
+    ledger: RunLedger, step: StepExecution, output: StepOutput, lease: Lease, logs: list[dict[str, Any]]
+) -> StepExecution | None:
+    """Write that a step is complete, and in the same transaction what follows when nothing speaks against it."""
+    action = next_action(ledger.states(completed=step), cancel_requested=False)
+    if isinstance(action, Finish):
+        ledger.step_complete_and_finish(step, output, logs=logs)
+        return None
+    following = ledger.steps[action.index]
+    open_ = lease.holds() and not killswitch.is_active(strategy_id=ledger.execution.strategy_id)
+    # Whether somebody has asked to cancel the run, the transaction itself looks.
+    if open_ and ledger.step_complete_and_start(step, output, following, logs=logs):
+        return following
+    ledger.step_complete(step, output, logs=logs)
+    return None
 
 
 def _attempt(ledger: RunLedger, step: StepExecution, lease: Lease, reporter: Reporter) -> StepOutput:

@@ -1,6 +1,8 @@
 """Writing and reading live events."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -8,15 +10,89 @@ from django.db import connection, transaction
 from tradingsite.common.clock import rfc3339, utcnow
 from tradingsite.common.live import transport
 from tradingsite.common.models import LiveEvent, LiveStream
+from tradingsite.common.writes import Joined, write_part
 
 REPLAY_LIMIT = 1000
 
-# One round trip, and the row lock orders writers of one stream by their commit. Both databases speak this dialect.
-_NEXT = """
-    INSERT INTO live_stream (name, seq) VALUES (%s, 1)
-    ON CONFLICT (name) DO UPDATE SET seq = live_stream.seq + 1
-    RETURNING seq
-"""
+
+@dataclass(frozen=True)
+class Event:
+    """One message to be: its type, and its members, which are JSON-able."""
+
+    type: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """Events of one stream, to be written with the change that they tell of.
+
+    The counter's row lock orders the writers of a stream by their commit, so that its numbers have no gap.
+    """
+
+    stream: str
+    events: Sequence[Event]
+    at: datetime = field(default_factory=utcnow)
+
+    @property
+    def feed(self) -> str:
+        """The part of the stream's name before the colon."""
+        return self.stream.split(":", 1)[0]
+
+    def joined(self, condition: str) -> Joined:
+        count = len(self.events)
+        rows = ", ".join(f"({place}, %s::text, %s::jsonb)" for place in range(1, count + 1))
+        values = [value for event in self.events for value in (event.type, _json(event.data))]
+        counter = (
+            f"INSERT INTO live_stream (name, seq) SELECT %s, {count} WHERE {condition} "
+            f"ON CONFLICT (name) DO UPDATE SET seq = live_stream.seq + {count} RETURNING name, seq"
+        )
+        lines = (
+            "INSERT INTO live_event (stream, feed, seq, type, data, at) "
+            f"SELECT live_counter.name, %s, live_counter.seq - {count} + new.place, new.type, new.data, %s "
+            f"FROM live_counter, (VALUES {rows}) AS new (place, type, data) RETURNING seq, id"
+        )
+        return Joined(
+            ((counter, [self.stream]), (lines, [self.feed, self.at, *values])),
+            ("live_counter", "live_line"),
+            "(SELECT json_agg(json_build_array(seq, id) ORDER BY seq) FROM live_line)",
+        )
+
+    def alone(self, cursor: Any) -> list[Any]:
+        count = len(self.events)
+        cursor.execute(
+            f"INSERT INTO live_stream (name, seq) VALUES (%s, {count}) "
+            f"ON CONFLICT (name) DO UPDATE SET seq = live_stream.seq + {count} RETURNING seq",
+            [self.stream],
+        )
+        (last,) = cursor.fetchone()
+        rows = [
+            LiveEvent(
+                stream=self.stream, feed=self.feed, seq=last - count + place, type=event.type, data=dict(event.data),
+                at=self.at,
+            )
+            for place, event in enumerate(self.events, 1)
+        ]  # fmt: skip
+        return [[row.seq, row.pk] for row in LiveEvent.objects.bulk_create(rows)]
+
+    def written(self, numbers: Sequence[Sequence[int]]) -> None:
+        """Push the events once the present transaction has committed; `numbers` is what writing them gave back."""
+        rows = [
+            LiveEvent(
+                id=pk, stream=self.stream, feed=self.feed, seq=seq, type=event.type, data=dict(event.data), at=self.at
+            )
+            for event, (seq, pk) in zip(self.events, numbers, strict=True)
+        ]
+        transaction.on_commit(lambda: _push(rows))
+
+
+def _push(rows: Sequence[LiveEvent]) -> None:
+    for row in rows:
+        transport.send(envelope(row))
+
+
+def _json(data: Mapping[str, Any]) -> Any:
+    return LiveEvent._meta.get_field("data").get_db_prep_save(dict(data), connection=connection)
 
 
 def publish(stream: str, type: str, data: Mapping[str, Any]) -> int:
@@ -34,12 +110,10 @@ def publish(stream: str, type: str, data: Mapping[str, Any]) -> int:
     """
     if not connection.in_atomic_block:
         raise RuntimeError("publish needs the transaction of the change that it tells of")
-    with connection.cursor() as cursor:
-        cursor.execute(_NEXT, [stream])
-        seq: int = cursor.fetchone()[0]
-    feed = stream.split(":", 1)[0]
-    event = LiveEvent.objects.create(stream=stream, feed=feed, seq=seq, type=type, data=dict(data), at=utcnow())
-    transaction.on_commit(lambda: transport.send(envelope(event)))
+    announcement = Announcement(stream, [Event(type, data)])
+    numbers = write_part(announcement)
+    announcement.written(numbers)
+    seq: int = numbers[0][0]
     return seq
 
 
