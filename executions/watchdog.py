@@ -133,7 +133,9 @@ def _requeue(which: Q) -> int:
 def _requeue_batch(which: Q) -> int:
     task = OuterRef("task_id")
     on_its_way = Exists(OutboxMessage.objects.filter(task_id=task, published_at=None))
-    arrived = Exists(InboxMessage.objects.filter(task_id=task, taken_at=None))
+    # Where runs go by Celery nobody takes what an inbox still holds.
+    inbox = InboxMessage.objects.all() if TASK in routes.tasks_routed() else InboxMessage.objects.none()
+    arrived = Exists(inbox.filter(task_id=task, taken_at=None))
     # Rows that a worker or another watchdog is at are passed over, and seen again in a second.
     rows = WorkflowExecution.objects.select_for_update(skip_locked=True).filter(which, ~on_its_way, ~arrived)
     runs = list(rows.order_by("queued_at")[:BATCH])

@@ -50,3 +50,16 @@ def test_a_waiting_run_is_asked_for_again_by_what_became_of_its_request(
     assert watchdog.tick() == called
     assert OutboxMessage.objects.filter(task_id=run.task_id, published_at=None).count() == called
     assert watchdog.tick() == 0
+
+
+def test_what_an_inbox_still_holds_keeps_no_run_waiting_after_a_return_to_celery(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog.broker, "waiting", lambda queue: 0)
+    run = trials.create()
+    OutboxMessage.objects.all().update(published_at=utcnow())
+    WorkflowExecution.objects.all().update(queued_at=utcnow() - watchdog.LOST_AFTER)
+    InboxMessage.objects.create(
+        message_id="one", topic="t", partition=0, offset=0, execution_id=run.pk, task_id=run.task_id
+    )
+    assert watchdog.tick() == 1
