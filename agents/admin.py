@@ -87,8 +87,8 @@ class AgentConversationAdmin(LedgerAdmin):
     ]
     list_filter: ClassVar = ["message_type"]
     search_fields: ClassVar = ["workflow_execution__id", "agent_name", "error_code"]
-    date_hierarchy = "timestamp"
-    ordering: ClassVar = ["-timestamp", "-seq"]
+    # The key is ordered by time, and has an index.
+    ordering: ClassVar = ["-id"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AgentConversation]:
         rows: QuerySet[AgentConversation] = super().get_queryset(request)

@@ -17,6 +17,7 @@ from portfolio.models import Account, Order
 from tests.agents.conftest import SYSTEM
 from tests.agents.program import Call, Program, answering
 from tests.executions.conftest import Trials
+from tradingsite.common import lifecycle
 from tradingsite.common.errors import ValidationFailed
 from workflows.services import strategy_create, workflow_create
 
@@ -296,6 +297,26 @@ def test_a_run_that_is_cancelled_stops_waiting_within_two_seconds(
     assert trials.again(run).status == "cancelled"
     assert took < 2, f"{took:.2f} s"
     assert said(run) == [("request", ""), ("error", "RUN_CANCELLED")]
+
+
+def test_a_process_that_stops_hands_the_question_over_and_the_next_asks_with_the_same_key(
+    trials: Trials, asking: Asking, program: Program
+) -> None:
+    act = program.once_per_key({"done": True})
+
+    def stopped_meanwhile(call: Call) -> None:
+        program.effects[call.headers["idempotency-key"]] += 1
+        lifecycle.stopping.set()
+        call.sleep(30)
+
+    program.says(stopped_meanwhile, act)
+    run = trials.carry(asking())
+    assert run.status == "pending"
+    lifecycle.stopping.clear()
+    run = trials.carry(run, "worker two")
+    assert run.status == "completed", run.error_message
+    assert dict(program.effects) == {f"{run.pk}:ask": 1}
+    assert said(run) == [("request", ""), ("error", "HAND_OVER"), ("request", ""), ("response", "")]
 
 
 @pytest.mark.usefixtures("acme")

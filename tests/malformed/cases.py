@@ -196,6 +196,59 @@ WEBHOOK_CASES = [
     Case("a webhook id that is no id", "id", WEBHOOKS + "/seven", method="get"),
 ]
 
+AGENTS = "/api/agents"
+
+
+def agent(**changes: Any) -> dict[str, Any]:
+    return {"name": "Odd", "kind": "http", "endpoint": "https://agents.example.com/", **changes}
+
+
+def asking(**config: Any) -> dict[str, Any]:
+    return workflow(PRICES, {"name": "ask", "type": "http_agent", "config": {"agent": "Odd", **config}})
+
+
+AGENT_CASES = [
+    Case("an agent that is an empty object", "name", AGENTS, {}),
+    Case("an agent that is a list", "object", AGENTS, [agent()]),
+    Case("a kind of agent that is not there", "kind", AGENTS, agent(kind="human")),
+    Case("an agent at a file", "endpoint", AGENTS, agent(endpoint="file:///etc/passwd")),
+    Case("an agent at an address that breaks lines", "endpoint", AGENTS, agent(endpoint="https://a.b/\r\nX: y")),
+    Case("an agent at brackets that never close", "endpoint", AGENTS, agent(endpoint="https://[::1/")),
+    Case("an agent with a key in its settings", "llm_config", AGENTS, agent(llm_config={"API_KEY": "sk"})),
+    Case("an agent's settings that are a list", "llm_config", AGENTS, agent(llm_config=["model"])),
+    Case("an agent's tools that are a text", "tools", AGENTS, agent(tools="search")),
+    Case("an agent's tools that are numbers without end", "tools", AGENTS, agent(tools=[10**30])),
+    Case("an agent that goes round without end", "max_iterations", AGENTS, agent(max_iterations=10**30)),
+    Case("an agent's name with a null character", "name", AGENTS, agent(name="a\x00b")),
+    Case("an agent that keeps its own health", "health", AGENTS, agent(health={"status": "ok"})),
+    Case("a variable that no setting pairs with a host", "api_key_env", AGENTS, agent(api_key_env="SECRET_KEY")),
+    Case("a step that asks nobody", "steps/1/config/agent", WORKFLOWS, asking(agent="")),
+    Case("a step that waits for ever", "steps/1/config/timeout_s", WORKFLOWS, asking(timeout_s=10**9)),
+    Case("a payload that is a text", "steps/1/config/payload", WORKFLOWS, asking(payload="do it")),
+    Case(
+        "a schema of no type that there is",
+        "steps/1/config/answer_schema",
+        WORKFLOWS,
+        asking(answer_schema={"type": "objekt"}),
+    ),
+    Case(
+        "a schema whose pattern takes for ever",
+        "steps/1/config/answer_schema",
+        WORKFLOWS,
+        asking(answer_schema={"properties": {"a": {"pattern": "(a+)+$"}}}),
+    ),
+    Case(
+        "a schema that fetches another",
+        "steps/1/config/answer_schema",
+        WORKFLOWS,
+        asking(answer_schema={"$ref": "http://127.0.0.1/schema.json"}),
+    ),
+    Case("a list of agents of no kind", "kind", AGENTS, method="get", query={"kind": "human"}),
+    Case(
+        "figures of agents in no time", "date_range", f"{AGENTS}/performance", method="get", query={"date_range": "now"}
+    ),
+]
+
 HEADER = "Date,Open,High,Low,Close,Volume\n"
 GOOD = "2020-01-02,10,11,9,10.5,1000\n"
 
@@ -239,7 +292,7 @@ FILE_CASES = [
     upload("a form field that is not there", "colour", csv_with("2020-01-03,10,11,9,10,1"), colour="red"),
 ]
 
-ALL = [*JSON_CASES, *TRADING_CASES, *WEBHOOK_CASES, *FILE_CASES]
+ALL = [*JSON_CASES, *TRADING_CASES, *WEBHOOK_CASES, *AGENT_CASES, *FILE_CASES]
 
 
 def filled(value: Any, ids: Mapping[str, str]) -> Any:
