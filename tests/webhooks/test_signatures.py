@@ -5,10 +5,12 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import transaction
 from standardwebhooks import WebhookVerificationError
 
@@ -146,12 +148,27 @@ def test_an_event_reaches_those_who_asked_for_its_type_and_its_run(make: MakeWeb
     assert happen() == 2
 
 
+def _leaves(user: Any) -> None:
+    user.is_active = False
+    user.save()
+
+
+def _may_only_look(user: Any) -> None:
+    user.groups.set([Group.objects.get_or_create(name="viewer")[0]])
+
+
+def _may_nothing(user: Any) -> None:
+    user.groups.clear()
+
+
 @pytest.mark.django_db
-def test_nobody_is_told_who_may_not_log_in_any_more(make: MakeWebhook, there: Receiver, trader: Any) -> None:
+@pytest.mark.parametrize("change", [_leaves, _may_only_look, _may_nothing])
+def test_whoever_may_have_no_webhook_any_more_is_told_nothing(
+    make: MakeWebhook, there: Receiver, trader: Any, change: Callable[[Any], None]
+) -> None:
     webhook, _ = make(there.url)
-    happen()
-    trader.is_active = False
-    trader.save()
+    assert happen() == 1
+    change(trader)
     assert happen() == 0
     assert send_due(webhook.pk) == 0
     assert there.requests == []

@@ -3,8 +3,9 @@
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from tradingsite.common.actor import Actor
 from tradingsite.common.bases import Entity, SoftDeleted, SoftDeletedQuerySet
@@ -32,8 +33,13 @@ class WebhookQuerySet(SoftDeletedQuerySet):
         return self.alive() if actor.may(Role.OPERATOR) else self.alive().filter(created_by_id=actor.user_id)
 
     def listening(self) -> Self:
-        """Those to which anything may be sent. Whoever may not log in any more is told nothing either."""
-        return self.alive().filter(enabled=True, created_by__is_active=True)
+        """Those to which anything may be sent. Whoever may have no webhook any more is told nothing either."""
+        roles = get_user_model().groups.through.objects.filter(
+            user=OuterRef("created_by"), group__name__in=[role.slug for role in Role if role >= Role.TRADER]
+        )
+        return self.alive().filter(
+            Q(created_by__is_superuser=True) | Exists(roles), enabled=True, created_by__is_active=True
+        )
 
 
 class Webhook(SoftDeleted, Entity):
