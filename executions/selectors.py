@@ -29,9 +29,13 @@ def executions_visible() -> QuerySet[WorkflowExecution]:
     )
 
 
-def executions_listed() -> QuerySet[WorkflowExecution]:
-    """Return all runs as a list shows them: without what each one decided, ordered and was given."""
-    return executions_visible().defer("results", "params", "input_data", "symbols", "error_message")
+def executions_listed() -> QuerySet[WorkflowExecution, dict[str, Any]]:
+    """Return of all runs what a list shows, as plain values: a page of models takes four times as long to make."""
+    return WorkflowExecution.objects.values(
+        "id", "workflow_id", "workflow__name", "strategy_id", "strategy__name", "task_id", "status", "progress", "mode",
+        "triggered_by", "priority", "created_at", "started_at", "completed_at", "decisions_made", "orders_placed",
+        "error_code",
+    )  # fmt: skip
 
 
 def execution_get(execution_id: UUID) -> WorkflowExecution:

@@ -67,11 +67,11 @@ class TaskDetail(Task):
     created_by_id: int | None
 
 
-def tasks_listed() -> QuerySet[WorkflowExecution]:
-    """Return the runs with what `task_of` reads of them."""
-    return WorkflowExecution.objects.select_related("strategy").only(
-        "task_id", "status", "priority", "progress", "attempts", "created_at", "started_at", "cancel_requested_at",
-        "strategy__name",
+def tasks_listed() -> QuerySet[WorkflowExecution, dict[str, Any]]:
+    """Return of all runs what a list shows of their present tasks, as plain values."""
+    return WorkflowExecution.objects.values(
+        "id", "task_id", "strategy_id", "strategy__name", "status", "priority", "progress", "attempts", "created_at",
+        "started_at", "cancel_requested_at",
     )  # fmt: skip
 
 
@@ -84,11 +84,6 @@ def runs_in(words: Collection[str]) -> Q:
         # Said once more for the planner, which does not see it in the alternatives.
         found &= Q(status__in=sorted(UNFINISHED))
     return found
-
-
-def task_of(run: WorkflowExecution) -> Task:
-    """Return a run's present task."""
-    return Task(**_seen(run))
 
 
 def _seen(run: WorkflowExecution) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from executions import services, task_selectors
 from executions.api import serializers as shapes
+from executions.api.rows import task_row
 from executions.choices import TaskStatus, task_status
 from executions.models import WorkflowExecution
 from tradingsite.common.api.filters import StrictFilterSet, filtered
@@ -62,7 +63,7 @@ class TaskViewSet(ResourceViewSet):
     lookup_field = "task_id"
     lookup_value_regex = "[^/]+"
 
-    def get_queryset(self) -> QuerySet[WorkflowExecution]:
+    def get_queryset(self) -> QuerySet[WorkflowExecution, dict[str, Any]]:
         return task_selectors.tasks_listed()
 
     def _task_id(self) -> str:
@@ -82,8 +83,7 @@ class TaskViewSet(ResourceViewSet):
     def list(self, request: Request, **_: Any) -> Response:
         """The newest first."""
         page = self.paginate_queryset(filtered(TaskFilterSet, request, self.get_queryset()))
-        tasks = [task_selectors.task_of(run) for run in page or ()]
-        return self.get_paginated_response(shapes.TaskRow(tasks, many=True).data)
+        return self.get_paginated_response([task_row(run) for run in page or ()])
 
     def retrieve(self, request: Request, **_: Any) -> Response:
         """A task from before a retry is answered as it ended, and names the one that came after it."""

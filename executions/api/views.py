@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from executions import selectors, services
 from executions.api import serializers as shapes
 from executions.api.filters import ExecutionFilterSet
+from executions.api.rows import run_row
 from executions.models import WorkflowExecution
 from executions.news import stream_of
 from tradingsite.common.api.filters import filtered
@@ -23,6 +24,7 @@ from tradingsite.common.api.pagination import KeysetPagination, keyset_order
 from tradingsite.common.api.permissions import require_owner
 from tradingsite.common.api.serializers import validated
 from tradingsite.common.api.views import ApiView, ResourceViewSet
+from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import FieldError, ValidationFailed
 from tradingsite.common.ids import parse_uuid
 from tradingsite.common.live.events import stream_after
@@ -106,7 +108,7 @@ class ExecutionViewSet(ResourceViewSet):
     ordering_fields = ("created_at", "started_at", "completed_at")
     lookup_value_regex = "[^/]+"
 
-    def get_queryset(self) -> QuerySet[WorkflowExecution]:
+    def get_queryset(self) -> QuerySet[WorkflowExecution, dict[str, Any]]:
         return selectors.executions_listed()
 
     def known_query_params(self) -> frozenset[str]:
@@ -134,7 +136,8 @@ class ExecutionViewSet(ResourceViewSet):
             detail = f"Must be one of {', '.join(self.ordering_fields)}, with or without '-'."
             raise ValidationFailed(errors=[FieldError("ordering", "invalid_choice", detail)])
         page = self.paginate_queryset(keyset_order(rows, name))
-        return self.get_paginated_response(shapes.ExecutionRow(page, many=True).data)
+        now = utcnow()
+        return self.get_paginated_response([run_row(run, now) for run in page or ()])
 
     @extend_schema(
         parameters=[OpenApiParameter("wait", int, description=f"Seconds to wait for the end, at most {WAIT_MAX_S}.")]
