@@ -40,8 +40,7 @@ def _drain_celery() -> int:
     Stops at the first message that the broker does not take; the rest keeps its place for the next round. A message
     for a task that no installed app offers stays where it is, with the reason, and holds nobody up.
     """
-    # A process that is no worker has not imported the tasks yet; in one that has, this does nothing.
-    current_app.loader.import_default_modules()
+    _tasks_import()
     elsewhere = routes.tasks_routed()
     sent, unknown = 0, set[int]()
     while True:
@@ -53,22 +52,35 @@ def _drain_celery() -> int:
                 .exclude(task__in=elsewhere)
                 .order_by("-priority", "id")[:BATCH]
             )
+            published: list[int] = []
+            refused = False
             for message in batch:
                 try:
                     _publish(message)
                 except NotRegistered:
                     unknown.add(message.pk)
                     _note(message, f"no installed app offers the task {message.task}")
-                    continue
                 except _BROKER_FAULTS as error:
                     logger.warning("the broker does not take tasks for now: %s", error)
                     _note(message, str(error))
-                    return sent
-                message.published_at = utcnow()
-                message.save(update_fields=["published_at"])
-                sent += 1
-        if len(batch) < BATCH:
+                    refused = True
+                    break
+                else:
+                    published.append(message.pk)
+            if published:
+                OutboxMessage.objects.filter(pk__in=published).update(published_at=utcnow())
+                sent += len(published)
+        if refused or len(batch) < BATCH:
             return sent
+
+
+@functools.cache
+def _tasks_import() -> None:
+    """Import the tasks, which a process that is no worker has not done yet.
+
+    Once only: in a worker Celery has all models and the whole site checked each time.
+    """
+    current_app.loader.import_default_modules()
 
 
 def _drain_route(route: routes.Route) -> int:
