@@ -20,6 +20,7 @@ from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import FieldError, ValidationFailed
+from tradingsite.common.owners import require_owner
 from workflows.errors import AgentTeamUnavailable
 from workflows.models import Strategy, Workflow
 from workflows.selectors import executable
@@ -195,9 +196,11 @@ def execution_cancel(*, actor: Actor, execution: WorkflowExecution, reason: str 
     A second wish changes nothing.
 
     Raises:
+        PermissionDenied: somebody else started it.
         ExecutionFinished: it has ended already.
     """
     run = _locked(execution)
+    require_owner(actor=actor, created_by_id=run.created_by_id)
     if run.status == ExecutionStatus.PENDING:
         now = utcnow()
         run.status, run.cancel_requested_at, run.completed_at = ExecutionStatus.CANCELLED, now, now
@@ -223,6 +226,7 @@ def task_cancel(*, actor: Actor, task_id: str) -> WorkflowExecution:
     """Cancel the run that this task carries.
 
     Raises:
+        PermissionDenied: somebody else started it.
         TaskNotFound
         ExecutionFinished: it has ended already; also when its run was retried and goes on as another task.
     """
@@ -230,7 +234,9 @@ def task_cancel(*, actor: Actor, task_id: str) -> WorkflowExecution:
     run = WorkflowExecution.objects.select_for_update(of=("self",)).filter(task_id=task_id).first()
     if run is not None:
         return execution_cancel(actor=actor, execution=run)
-    if EarlierTask.objects.filter(task_id=task_id).exists():
+    earlier = EarlierTask.objects.select_related("execution").filter(task_id=task_id).first()
+    if earlier is not None:
+        require_owner(actor=actor, created_by_id=earlier.execution.created_by_id)
         raise ExecutionFinished("This task has ended; its run was retried as another task.")
     raise TaskNotFound(f"There is no task {task_id}.")
 
@@ -240,9 +246,11 @@ def execution_retry(*, actor: Actor, execution: WorkflowExecution) -> WorkflowEx
     """Let a failed or cancelled run go on from its first incomplete step, on the version it was pinned to.
 
     Raises:
+        PermissionDenied: somebody else started it.
         ExecutionNotRetryable: it waits, runs, or is complete.
     """
     run = _locked(execution)
+    require_owner(actor=actor, created_by_id=run.created_by_id)
     if run.status not in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
         raise ExecutionNotRetryable(f"It is {run.status}; only a failed or cancelled run can be retried.")
     before = {"status": run.status, "error_code": run.error_code, "task_id": run.task_id}

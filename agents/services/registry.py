@@ -13,8 +13,9 @@ from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import FieldError, ValidationFailed
+from tradingsite.common.owners import require_owner
 from workflows.errors import NameTaken, NotDeleted
-from workflows.services.guards import Precondition, require_owner
+from workflows.services.guards import Precondition
 
 DEFAULTS: Mapping[str, Any] = {
     "description": "",

@@ -14,7 +14,6 @@ from executions.pages.frame import KillForm, ResumeForm
 from executions.views.door import needs, return_url
 from safety import services as safety
 from tradingsite.common.actor import Actor
-from tradingsite.common.api.permissions import require_owner
 from tradingsite.common.errors import AppError, PermissionDenied
 from tradingsite.common.roles import Role
 
@@ -67,7 +66,6 @@ def _confirm(
 @needs(Role.TRADER)
 def run_cancel(request: HttpRequest, actor: Actor, context: dict[str, Any], execution_id: UUID) -> HttpResponse:
     execution = selectors.execution_get(execution_id)
-    require_owner(actor, execution.created_by_id)
     try:
         services.execution_cancel(actor=actor, execution=execution)
     except PermissionDenied:
@@ -83,7 +81,6 @@ def run_cancel(request: HttpRequest, actor: Actor, context: dict[str, Any], exec
 @needs(Role.TRADER)
 def run_retry(request: HttpRequest, actor: Actor, context: dict[str, Any], execution_id: UUID) -> HttpResponse:
     execution = selectors.execution_get(execution_id)
-    require_owner(actor, execution.created_by_id)
     try:
         services.execution_retry(actor=actor, execution=execution)
     except PermissionDenied:

@@ -27,12 +27,12 @@ from portfolio.models import Fill, Order
 from tradingsite.common.api.filters import filtered
 from tradingsite.common.api.idempotency import idempotent
 from tradingsite.common.api.pagination import KeysetPagination
-from tradingsite.common.api.permissions import require_owner
 from tradingsite.common.api.serializers import validated
 from tradingsite.common.api.views import ApiView, ResourceViewSet
 from tradingsite.common.clock import parse_rfc3339, utcnow
 from tradingsite.common.errors import FieldError, ValidationFailed
 from tradingsite.common.ids import parse_uuid, uuid7
+from tradingsite.common.owners import require_owner
 from tradingsite.common.roles import Role
 
 _CURVE_IN_SUMMARY = 500
@@ -144,7 +144,7 @@ class OrderViewSet(ResourceViewSet):
     def cancel(self, request: Request, pk: str) -> Response:
         body = validated(OrderCancelSerializer, request.data)
         order = selectors.order_get(parse_uuid(pk, "id"))
-        require_owner(self.actor, order.created_by_id)
+        require_owner(actor=self.actor, created_by_id=order.created_by_id)
         services.order_cancel(actor=self.actor, order=order, reason=body["reason"])
         return Response(OrderDetailSerializer(selectors.order_get(order.pk)).data)
 

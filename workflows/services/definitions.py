@@ -10,11 +10,12 @@ from django.db.models import F
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
+from tradingsite.common.owners import require_owner
 from workflows.choices import WorkflowType
 from workflows.errors import NotDeleted, WorkflowInUse, WorkflowNotFound
 from workflows.models import Strategy, Workflow, WorkflowVersion
 from workflows.selectors import workflow_version_get
-from workflows.services.guards import MAX_NAME, Precondition, clean_name, require_owner, save_named
+from workflows.services.guards import MAX_NAME, Precondition, clean_name, save_named
 from workflows.template_rules import definition_check
 
 

@@ -1,30 +1,16 @@
-"""What every change asks first: who may, under which name, and whether the name is free."""
+"""What every change asks first: under which name, and whether the name is free."""
 
 from collections.abc import Callable
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from tradingsite.common.actor import Actor
-from tradingsite.common.errors import FieldError, PermissionDenied, ValidationFailed
-from tradingsite.common.roles import Role
+from tradingsite.common.errors import FieldError, ValidationFailed
 from workflows.errors import NameTaken
 from workflows.models import Strategy, Workflow
 
 Precondition = Callable[[Any], None]
 MAX_NAME = 200
-
-
-def require_owner(*, actor: Actor, created_by_id: int | None) -> None:
-    """Let a person change what it made, an operator also what others made, and the desk everything.
-
-    Raises:
-        PermissionDenied
-    """
-    if actor.kind == "system" or actor.may(Role.OPERATOR):
-        return
-    if created_by_id is None or created_by_id != actor.user_id:
-        raise PermissionDenied("Somebody else made this; an operator may change it.")
 
 
 def clean_name(name: object, pointer: str = "name") -> str:

@@ -12,13 +12,14 @@ from tradingsite.common.actor import Actor
 from tradingsite.common.api.serializers import SYMBOL, validated
 from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import FieldError, ValidationFailed
+from tradingsite.common.owners import require_owner
 from workflows.agent_section import AgentsConfig
 from workflows.choices import WorkflowType
 from workflows.definitions import ResolvedStep
 from workflows.errors import NotDeleted, StrategyNotFound, WorkflowDeleted
 from workflows.models import Strategy, Workflow
 from workflows.selectors import RESERVED_PARAMS, strategy_resolution
-from workflows.services.guards import Precondition, clean_name, require_owner, save_named
+from workflows.services.guards import Precondition, clean_name, save_named
 from workflows.strategies import strategy_types
 
 MAX_SYMBOLS = 500

@@ -6,8 +6,6 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from tradingsite.common.actor import Actor
-from tradingsite.common.errors import PermissionDenied
-from tradingsite.common.roles import Role
 
 
 def request_actor(request: Request) -> Actor:
@@ -32,14 +30,3 @@ class HasRole(BasePermission):
         if needed is None and action == "head":
             needed = view.roles.get("get")
         return needed is not None and request_actor(request).may(needed)
-
-
-def require_owner(actor: Actor, created_by_id: int | None) -> None:
-    """Let a trader touch only what it made; operators touch everything.
-
-    Raises:
-        PermissionDenied: for somebody else's thing.
-    """
-    if actor.may(Role.OPERATOR) or (actor.user_id is not None and actor.user_id == created_by_id):
-        return
-    raise PermissionDenied("It belongs to somebody else; an operator may change it.")
