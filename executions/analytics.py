@@ -2,7 +2,7 @@
 
 What is read from the runs, so that each answer is as current as they are: the days that the table does not cover (today
 among them), the ends of a span that begins or ends within a day, and each day in which something has changed or still
-may: a run of it is unfinished, or has ended a moment ago and is not accounted for yet.
+may: a run of it is unfinished, or a run or its trade has ended a moment ago and is not accounted for yet.
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ from django.db.models.functions import Trunc
 
 from executions.choices import UNFINISHED
 from executions.models import RunEnding, WorkflowExecution
-from executions.rollup import count, created_in, desk_zone
+from executions.rollup import count, created_in, desk_zone, trips_uncounted
 from tradingsite.common.clock import utcnow
 from workflows.metrics import Tally
 from workflows.metrics_days import ONE_DAY, Span, day_of, day_span, day_start, days_between, whole_days
@@ -147,11 +147,15 @@ def changing_days(workflow_ids: Collection[UUID] | None, first: date, end: date)
         workflow_id__isnull=False, status__in=sorted(UNFINISHED), created_at__lt=before
     )
     ended = RunEnding.objects.filter(workflow_id__isnull=False, run_created_at__lt=before)
+    traded = WorkflowExecution.objects.filter(pk__in=trips_uncounted().values("execution_id"), created_at__lt=before)
+    traded = traded.filter(workflow_id__isnull=False)
     if workflow_ids is not None:
+        traded = traded.filter(workflow_id__in=workflow_ids)
         unfinished = unfinished.filter(workflow_id__in=workflow_ids)
         ended = ended.filter(workflow_id__in=workflow_ids)
     found: dict[UUID, set[date]] = defaultdict(set)
-    for workflow_id, hour in _hours(unfinished, "created_at").union(_hours(ended, "run_created_at")):
+    hours = _hours(unfinished, "created_at"), _hours(ended, "run_created_at"), _hours(traded, "created_at")
+    for workflow_id, hour in hours[0].union(*hours[1:]):
         for moment in (hour, hour + ONE_HOUR - timedelta.resolution):
             day = day_of(moment, zone)
             if first <= day < end:

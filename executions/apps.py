@@ -15,7 +15,7 @@ class ExecutionsConfig(AppConfig):
         background.register("executions.watchdog", watchdog.tick, every_s=watchdog.EVERY_S)
         background.register("executions.heartbeat", heartbeat.beat, every_s=heartbeat.EVERY_S)
         background.register("executions.endings", endings.settle, every_s=endings.EVERY_S)
-        background.register("executions.metrics", rollup.close_days, every_s=rollup.EVERY_S)
+        background.register("executions.metrics", rollup.keep, every_s=rollup.EVERY_S)
         housekeeping.register("payloads", payloads_unused)
         health.register_check("workers", heartbeat.health)
         wiring.install()

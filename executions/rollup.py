@@ -26,6 +26,8 @@ from django.db.models import (
     Min,
     OuterRef,
     Q,
+    QuerySet,
+    Subquery,
     Sum,
     Value,
     When,
@@ -34,6 +36,7 @@ from django.db.models.functions import Cast, Ceil, Coalesce, Ln
 
 from executions.choices import TERMINAL, ExecutionStatus
 from executions.models import EarlierTask, RunEnding, WorkflowExecution
+from portfolio.models import RoundTrip
 from tradingsite.common.clock import utcnow
 from workflows.metrics import Tally
 from workflows.metrics_days import ONE_DAY, Span, day_of, day_span, day_start
@@ -43,8 +46,12 @@ from workflows.models import MetricsCoverage, WorkflowMetrics
 EVERY_S = 30.0
 # How many days of workflows one statement counts.
 BITE = 200
+# How many trades are counted in one transaction.
+TRIPS = 500
 # A day that is not over is not read from the table. Of a busy one the row is therefore written this seldom.
 BUSY, BUSY_PAUSE = 5_000, timedelta(seconds=30)
+
+SUMMED = ("buys", "sells", "holds", "orders_placed", "r_sum", "r_count", "trades", "wins")
 
 Days = Mapping[UUID, Collection[date]]
 
@@ -107,17 +114,19 @@ def count(where: Q, borders: Sequence[datetime] = ()) -> dict[Group, Tally]:
         When(timed, then=Value(NO_TIME)),
         output_field=IntegerField(),
     )
+    over = RoundTrip.objects.filter(execution_id=OuterRef("pk"), closed_at__isnull=False)
     groups = (
         WorkflowExecution.objects.filter(where, workflow_id__isnull=False)
         .order_by()
         .annotate(version=Coalesce("workflow_version__version_number", 0), slot=slot, took=took, bucket=bucket)
+        .annotate(trades=_how_many(over), wins=_how_many(over.filter(profit__gt=0)))
         .values("workflow_id", "version", "slot", "status", "bucket")
         .annotate(
             runs=Count("pk"),
             total=Sum("took"),
             least=Min("took"),
             greatest=Max("took"),
-            **{f"all_{name}": Sum(name) for name in ("buys", "sells", "holds", "orders_placed", "r_sum", "r_count")},
+            **{f"all_{name}": Sum(name) for name in SUMMED},
         )
     )
     found: dict[Group, Tally] = defaultdict(Tally)
@@ -126,12 +135,19 @@ def count(where: Q, borders: Sequence[datetime] = ()) -> dict[Group, Tally]:
     return dict(found)
 
 
+def _how_many(rows: QuerySet[RoundTrip]) -> Coalesce:
+    counted = rows.order_by().values("execution_id").annotate(n=Count("pk")).values("n")
+    return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
+
+
 def _add(tally: Tally, row: Mapping[str, Any]) -> None:
     tally.by_status[row["status"]] += row["runs"]
     tally.decisions.update(BUY=row["all_buys"], SELL=row["all_sells"], HOLD=row["all_holds"])
     tally.orders_placed += row["all_orders_placed"]
     tally.r_sum += row["all_r_sum"]
     tally.r_count += row["all_r_count"]
+    tally.trades += row["all_trades"]
+    tally.wins += row["all_wins"]
     if row["bucket"] is not None:
         tally.durations.put(
             bucket=row["bucket"],
@@ -145,16 +161,46 @@ def _add(tally: Tally, row: Mapping[str, Any]) -> None:
 @transaction.atomic
 def roll_up(endings: Sequence[RunEnding]) -> None:
     """Write the days of runs that have ended, as the runs stand now."""
+    _write_days_of((ending.workflow_id, ending.run_created_at) for ending in endings)
+
+
+def count_trades() -> int:
+    """Write the days of runs whose trades are over since, and return how many trades those were."""
+    done = 0
+    while True:
+        with transaction.atomic():
+            trips = list(trips_uncounted().select_for_update(skip_locked=True).order_by("pk")[:TRIPS])
+            runs = WorkflowExecution.objects.filter(pk__in={trip.execution_id for trip in trips})
+            _write_days_of(runs.values_list("workflow_id", "created_at"))
+            RoundTrip.objects.filter(pk__in=[trip.pk for trip in trips]).update(counted=True)
+        done += len(trips)
+        if len(trips) < TRIPS:
+            return done
+
+
+def trips_uncounted() -> QuerySet[RoundTrip]:
+    """Return the trades of runs that are over and in no row yet."""
+    return RoundTrip.objects.filter(closed_at__isnull=False, counted=False, execution_id__isnull=False)
+
+
+def _write_days_of(runs: Iterable[tuple[UUID | None, datetime]]) -> None:
+    """Write the days of runs, given as (workflow, creation)."""
+    known = [(workflow_id, created_at) for workflow_id, created_at in runs if workflow_id is not None]
     ensure_coverage()
     for coverage in coverage_locked():
         zone = ZoneInfo(coverage.zone)
         days: dict[UUID, set[date]] = defaultdict(set)
-        for ending in endings:
-            if ending.workflow_id is not None:
-                days[ending.workflow_id].add(day_of(ending.run_created_at, zone))
+        for workflow_id, created_at in known:
+            days[workflow_id].add(day_of(created_at, zone))
         for workflow_id, day in _written_lately(coverage, days):
             days[workflow_id].discard(day)
         days_write(zone, days)
+
+
+def keep() -> None:
+    """Close the days that are over and count the trades that are."""
+    close_days()
+    count_trades()
 
 
 def ensure_coverage() -> None:

@@ -5,11 +5,14 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from executions.models import EarlierTask, RunEnding, WorkflowExecution
+from market.models import Instrument
+from portfolio.models import Account, Order, RoundTrip
 from workflows.models import Strategy, Workflow, WorkflowVersion
 
 UNKNOWN = ("success_rate", "average_duration", "duration_p50", "duration_p95", "average_r_coefficient", "win_rate")
@@ -44,6 +47,25 @@ class Desk:
         """Let a run have been retried once."""
         EarlierTask.objects.create(task_id=str(uuid.uuid4()), execution=run, status="FAILURE")
 
+    def trade(self, run: WorkflowExecution, profit: int | None) -> RoundTrip:
+        """Write a trade that the run's order opened, over with this profit or still open."""
+        account, _ = Account.objects.get_or_create(name="Measured", starting_cash=Decimal(1000), cash=Decimal(1000))
+        instrument = Instrument.objects.create(symbol=f"M{Instrument.objects.count()}")
+        order = Order.objects.create(
+            client_order_id=instrument.symbol, account=account, instrument=instrument, execution_id=run.pk, mode="paper",
+            side="buy", type="market", quantity=Decimal(1), source="x", timeframe="1d", adjustment="none", status="filled",
+        )  # fmt: skip
+        return RoundTrip.objects.create(
+            account=account,
+            instrument=instrument,
+            opening_order=order,
+            execution_id=run.pk,
+            opened_at=run.created_at,
+            closed_at=None if profit is None else run.created_at + timedelta(days=3),
+            realized_before=Decimal(0),
+            profit=None if profit is None else Decimal(profit),
+        )
+
     def end(
         self, run: WorkflowExecution, status: str = "completed", took: timedelta = timedelta(minutes=1)
     ) -> RunEnding:
@@ -77,8 +99,8 @@ def make_desk(workflows: int = 2, versions: int = 2) -> Desk:
     )
 
 
-def by_hand(runs: Iterable[WorkflowExecution]) -> dict[str, Any]:
-    """Count runs one by one: the same figures as the API's, with the true percentiles."""
+def by_hand(runs: Iterable[WorkflowExecution], trips: Iterable[RoundTrip] = ()) -> dict[str, Any]:
+    """Count runs one by one, with those of the trades that are theirs: the API's figures, with the true percentiles."""
     runs = list(runs)
     statuses = [run.status for run in runs]
     decided = statuses.count("completed") + statuses.count("failed")
@@ -87,6 +109,8 @@ def by_hand(runs: Iterable[WorkflowExecution]) -> dict[str, Any]:
         for run in runs
         if run.status == "completed" and run.started_at and run.completed_at and not run.earlier_tasks.all()
     )
+    keys = {run.pk for run in runs}
+    profits = [trip.profit for trip in trips if trip.execution_id in keys and trip.profit is not None]
     r_count = sum(run.r_count for run in runs)
     return {
         "total_executions": len(runs),
@@ -101,6 +125,8 @@ def by_hand(runs: Iterable[WorkflowExecution]) -> dict[str, Any]:
             "HOLD": sum(run.holds for run in runs),
         },
         "orders_placed": sum(run.orders_placed for run in runs),
+        "completed_trades": len(profits),
+        "win_rate": sum(profit > 0 for profit in profits) / len(profits) if profits else None,
         "average_r_coefficient": sum(run.r_sum for run in runs) / r_count if r_count else None,
     }
 

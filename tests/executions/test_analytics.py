@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from executions import analytics, rollup
 from executions.models import RunEnding, WorkflowExecution
+from portfolio.models import RoundTrip
 from tests.executions.analytics_desk import Desk, assert_same, by_hand, make_desk, note
 from tradingsite.common import clock
 from workflows.metrics_days import Span, day_of, day_start
@@ -154,6 +155,41 @@ def test_versions_are_told_apart_on_both_ways(desk: Desk) -> None:
     assert {version: tally.runs for version, tally in told.items()} == {1: 2, 2: 3}
 
 
+def test_a_trade_counts_where_the_run_counts_whose_order_opened_it(desk: Desk) -> None:
+    opener = desk.run(NOON - 9 * DAY)
+    desk.run(NOON - DAY)
+    for profit in (12, 0, -3, None):
+        desk.trade(opener, profit)
+    told = figures(desk)
+    assert (told["completed_trades"], told["win_rate"]) == (3, pytest.approx(1 / 3)), (
+        "even is no win, open is no trade yet"
+    )
+    of_its_day = figures(desk, span=Span(opener.created_at, opener.created_at + SECOND))
+    assert of_its_day["completed_trades"] == 3, "though it was closed days later"
+    assert figures(desk, span=Span(NOON - 2 * DAY, None))["completed_trades"] == 0
+    assert figures(desk, workflow=1)["win_rate"] is None
+
+
+def test_a_trade_that_is_over_long_after_its_run_counts_at_once_and_is_written_to_its_day(desk: Desk) -> None:
+    run = desk.run(NOON - 9 * DAY)
+    rollup.close_days()
+    desk.trade(run, 5)
+    assert WorkflowMetrics.objects.get().metrics["completed_trades"] == 0
+    assert figures(desk)["completed_trades"] == 1
+    assert rollup.count_trades() == 1
+    assert WorkflowMetrics.objects.get().metrics["completed_trades"] == 1
+    assert figures(desk)["completed_trades"] == 1
+    assert rollup.count_trades() == 0
+
+
+def test_a_trade_of_nobodys_run_keeps_nobody_busy(desk: Desk) -> None:
+    run = desk.run(NOON - 9 * DAY)
+    trip = desk.trade(run, 5)
+    trip.execution_id = None
+    trip.save()
+    assert rollup.count_trades() == 0
+
+
 # --- against counting by hand ------------------------------------------------------------------------------------
 
 ZONES = ("America/New_York", "Asia/Tokyo", "Asia/Kolkata", "Australia/Lord_Howe", "Asia/Beirut")
@@ -199,11 +235,13 @@ def histories(draw: st.DrawFn) -> dict[str, Any]:
         # What happens after the days were closed: runs end, are retried, are accounted for or not.
         "ended": draw(st.sets(st.integers(0, 11))),
         "again": draw(st.sets(st.integers(0, 11))),
+        "trades": draw(st.lists(st.tuples(st.integers(0, 11), st.integers(-2, 2) | st.none()), max_size=4)),
+        "trades_counted": draw(st.booleans()),
         "settled": draw(st.booleans()),
         "closed": draw(st.integers(0, 2)),
         "now": draw(moments(zone)),
         "spans": draw(
-            st.lists(st.tuples(moments(zone) | st.none(), moments(zone) | st.none()), min_size=3, max_size=5)
+            st.lists(st.tuples(moments(zone) | st.none(), moments(zone) | st.none()), min_size=2, max_size=2)
         ),
     }
 
@@ -231,11 +269,16 @@ def live_through(desk: Desk, history: dict[str, Any]) -> None:
             desk.retry(run)
             run.status, run.completed_at = "pending", None
             run.save()
+    for number, profit in history["trades"]:
+        if number < len(runs):
+            desk.trade(runs[number], profit)
+    if history["trades_counted"]:
+        rollup.count_trades()
     if history["settled"]:
         settle()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(history=histories())
 def test_every_answer_is_what_counting_by_hand_comes_to(settings: Any, history: dict[str, Any]) -> None:
     settings.DESK_TIME_ZONE = history["zone"]
@@ -246,6 +289,7 @@ def test_every_answer_is_what_counting_by_hand_comes_to(settings: Any, history: 
         everything = list(
             WorkflowExecution.objects.select_related("workflow_version").prefetch_related("earlier_tasks")
         )
+        trips = list(RoundTrip.objects.all())
         for start, end in [(None, None), *history["spans"]]:
             for workflow, version in ((0, None), (1, None), (0, 2)):
                 runs = [
@@ -256,9 +300,9 @@ def test_every_answer_is_what_counting_by_hand_comes_to(settings: Any, history: 
                     and (end is None or run.created_at < end)
                     and (version is None or run.workflow_version.version_number == version)  # type: ignore[union-attr]
                 ]
-                assert_same(figures(desk, workflow, Span(start, end), version), by_hand(runs))
+                assert_same(figures(desk, workflow, Span(start, end), version), by_hand(runs, trips))
         pk = desk.workflows[0].pk
         for day, tally in analytics.daily_tallies(pk, date(2026, 2, 27), date(2026, 4, 22)).items():
             runs = [run for run in everything if run.workflow_id == pk and day_of(run.created_at, zone) == day]
-            assert_same(tally.summary(), by_hand(runs))
+            assert_same(tally.summary(), by_hand(runs, trips))
         transaction.set_rollback(True)
