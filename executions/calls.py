@@ -4,8 +4,15 @@ from executions.models import WorkflowExecution
 from tradingsite.common.outbox import enqueue_task
 
 TASK, QUEUE = "executions.run", "runs"
+HIGHEST = 9
 
 
-def worker_call(run: WorkflowExecution) -> None:
-    """Have a worker called for a waiting run once the present transaction has committed."""
-    enqueue_task(TASK, args=[str(run.pk)], queue=QUEUE, task_id=run.task_id, priority=run.priority)
+def worker_call(run: WorkflowExecution, *, begun: bool = False) -> None:
+    """Have a worker called for a waiting run once the present transaction has committed.
+
+    Args:
+        begun: its worker was lost or handed it over. It goes first, whatever its priority: it has waited already, and
+            behind a long queue it would stand still in the middle of its steps.
+    """
+    priority = HIGHEST if begun else run.priority
+    enqueue_task(TASK, args=[str(run.pk)], queue=QUEUE, task_id=run.task_id, priority=priority)

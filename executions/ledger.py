@@ -195,7 +195,7 @@ class RunLedger:
                     step.save()
                     tell_step(step)
             tell_status(run)
-            worker_call(run)
+            worker_call(run, begun=True)
 
 
 # What the beginning of an attempt writes; the lines of earlier attempts stand.

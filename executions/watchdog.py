@@ -96,7 +96,7 @@ def _take_back(run: WorkflowExecution) -> bool:
             actor=ACTOR,
         )
     else:
-        worker_call(run)
+        worker_call(run, begun=True)
     return True
 
 

@@ -46,6 +46,7 @@ def test_a_run_whose_lease_ran_out_is_sent_again_once(trials: Trials, dead: Work
     assert watchdog.tick() == 1
     assert messages(dead) == 1
     assert watchdog.tick() == 0, "it is on its way"
+    assert OutboxMessage.objects.get(published_at=None).priority == 9, "before all that has not begun"
     assert trials.carry(dead, "two").status == "completed"
     assert [step.attempts for step in trials.steps(dead)] == [2, 1, 1]
 
