@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from django.db import transaction
 
-from executions import announcements, result_rows, rollup
+from executions import announcements, fires, result_rows, rollup
 from executions.models import RunEnding, WorkflowExecution
 
 EVERY_S = 1.0
@@ -18,6 +18,7 @@ FOLLOWERS: tuple[Callable[[Sequence[RunEnding]], None], ...] = (
     result_rows.write,
     rollup.roll_up,
     announcements.announce,
+    fires.settle,
 )
 
 

@@ -42,6 +42,17 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
     # Its own template carries an inline script, which the policy refuses.
     change_form_template = None
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # The entry of a schedule only shows it; a change here would be overwritten unseen.
+        return not _of_schedule(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not _of_schedule(obj) and super().has_delete_permission(request, obj)
+
+
+def _of_schedule(task: PeriodicTask | None) -> bool:
+    return task is not None and task.task == "scheduler.tick"
+
 
 @admin.register(IntervalSchedule, SolarSchedule)
 class PlainScheduleAdmin(ModelAdmin):

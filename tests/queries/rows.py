@@ -15,16 +15,19 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
+from django_celery_results.models import TaskResult
 
 from agents.models import Agent, AgentConversation
 from executions.choices import TaskStatus
-from executions.models import EarlierTask, StepExecution, WorkerHeartbeat, WorkflowExecution
+from executions.kafka.models import InboxMessage, ParkedRecord
+from executions.models import EarlierTask, Payload, RunEnding, StepExecution, WorkerHeartbeat, WorkflowExecution
 from executions.news import stream_of
 from market.models import BarImport, DataSource, Instrument
 from portfolio import services as portfolio
 from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperFill, PaperOrder, Position, RoundTrip
 from safety import sentinel
 from safety.models import AlertEvent, AuditLog, DayCounter, GateDecision, KillSwitch, KillSwitchEvent
+from scheduler.models import ClockKeeper, Schedule, ScheduleFire
 from tests.portfolio.conftest import Prices
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
@@ -142,6 +145,9 @@ class Rows:
             Strategy.objects.create(name=f"Also {self.count}", workflow=self.workflow, created_by=author)
             run_of(self.strategy, workflow=self.workflow, workflow_version=version, created_by=author)
         EarlierTask.objects.create(task_id=str(uuid7()), execution=run, status=TaskStatus.FAILURE)
+        RunEnding.objects.create(execution_id=run.pk, task_id=run.task_id, status="completed", run_created_at=now)
+        Payload.objects.create(digest=f"{self.count:064}", size=1, data={})
+        TaskResult.objects.create(task_id=run.task_id, status="SUCCESS")
         for which in {first, run}:
             StepExecution.objects.create(
                 execution=which, index=self.count, name=f"step {self.count}", type="market_data", status="completed",
@@ -241,6 +247,9 @@ class Rows:
         )
 
     def _foundations(self) -> None:
+        where = {"topic": "desk.run-requests", "partition": 0, "offset": self.count}
+        InboxMessage.objects.create(message_id=str(self.count), execution_id=uuid7(), task_id="x", **where)
+        ParkedRecord.objects.create(digest=str(self.count), reason="not_json", detail="x", **where)
         OutboxMessage.objects.create(task="executions.run", task_id=str(uuid7()), queue="runs")
         LiveStream.objects.create(name=f"stream{self.count}", seq=self.count)
 
@@ -260,6 +269,14 @@ class Rows:
             "solar": SolarSchedule.objects.create(event="sunrise", latitude=self.count, longitude=0),
             "clocked": ClockedSchedule.objects.create(clocked_time=utcnow()),
         }
+        job = Schedule.objects.create(
+            name=f"Job {self.count}", job_type="executions.run_workflow", kind="interval", every_s=60,
+            config={"strategy_id": str(Strategy.objects.get(name=f"Strategy {self.count}").pk)},
+        )  # fmt: skip
+        ClockKeeper.objects.create(name=f"beat{self.count}", host="here", pid=self.count)
+        self.schedule = getattr(self, "schedule", job)
+        for which in {job, self.schedule}:
+            ScheduleFire.objects.create(schedule=which, nominal_at=utcnow(), status="completed")
         for kind, schedule in made.items():
             for which in {schedule, getattr(self, kind, schedule)}:
                 PeriodicTask.objects.create(

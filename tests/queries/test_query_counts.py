@@ -120,6 +120,12 @@ API = (
             Case(f"GET /{name}/{{execution_id}}/agent-conversation", _pk("run", "execution_id")),
         )
     ),
+    Case("GET /job-types", grows=False),
+    Case("GET /schedules"),
+    Case("GET /schedules/{id}", _pk("schedule", "id"), grows=False),
+    Case("GET /scheduler"),
+    Case("GET /scheduler/{id}", _pk("schedule", "id"), grows=False),
+    Case("GET /scheduler/{id}/history", _pk("schedule", "id")),
     Case("GET /tasks", grows=False),
     Case("GET /tasks", query="?status=SUCCESS&count=true"),
     Case("GET /tasks/{task_id}", lambda rows: {"task_id": rows.run.task_id}, grows=False),
@@ -149,7 +155,7 @@ PAGES_WITHOUT_LISTS = {
 
 TABLES = {model._meta.label: model for model in admin.site._registry}
 # There is one row of them, ever.
-SINGLE = {"safety.SafetySettings"}
+SINGLE = {"safety.SafetySettings", "scheduler.Clock"}
 # Pages of one row that list its children, and which row that is.
 WITH_CHILDREN = {
     "common.WebhookDelivery": "delivery",

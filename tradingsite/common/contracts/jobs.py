@@ -4,25 +4,61 @@ import abc
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
 
 from tradingsite.common.actor import Actor
 from tradingsite.common.api.serializers import StrictSerializer
 from tradingsite.common.contracts.registry import Registry
+from tradingsite.common.roles import Role
 
 
 class JobType(abc.ABC):
-    """One kind of job; `slug` is `<app>.<verb>`."""
+    """One kind of job; `slug` is `<app>.<verb>`. Be a `Job` or a `RunStarter`.
+
+    Attributes:
+        least_role: what a person must be to have it done; asked when it is scheduled and again when it fires.
+    """
 
     slug: ClassVar[str]
     title: ClassVar[str]
     help: ClassVar[str]
     config_class: ClassVar[type[StrictSerializer]]
+    least_role: ClassVar[Role] = Role.TRADER
+
+    def check(self, *, config: Mapping[str, Any]) -> None:
+        """Look at what the form cannot: whether what `config` names is there.
+
+        Raises:
+            ValidationFailed: with pointers inside the config.
+        """
+        return None
+
+
+class Job(JobType):
+    """Work that a worker does at once, within `timeout_s`; done again if its worker is lost, so it must bear that."""
+
+    timeout_s: ClassVar[float] = 600.0
 
     @abc.abstractmethod
     def run(self, *, actor: Actor, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """Do the job once and return what is worth keeping of it, JSON-able."""
+
+
+class RunStarter(JobType):
+    """Work with rows of its own that outlive every worker: firing it only writes them."""
+
+    @abc.abstractmethod
+    def start(self, *, actor: Actor, config: Mapping[str, Any]) -> UUID:
+        """Write what starts the run, in the transaction of the fire, and return the run's id.
+
+        Whoever ends the run says so with `scheduler.services.run_ended`.
+        """
+
+    @abc.abstractmethod
+    def cancel(self, *, actor: Actor, run_id: UUID) -> None:
+        """Ask the run to end; nothing happens when it has ended already."""
 
 
 def _check(job_type: type[JobType]) -> None:

@@ -1,0 +1,52 @@
+"""What of the portfolio can be scheduled."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from portfolio import rebuild, selectors, services
+from safety.services import alert_raise
+from tradingsite.common.actor import Actor
+from tradingsite.common.api.serializers import StrictSerializer
+from tradingsite.common.clock import utcnow
+from tradingsite.common.contracts.jobs import Job, job_types
+from tradingsite.common.roles import Role
+
+
+class NoConfig(StrictSerializer):
+    """A job that takes no config."""
+
+
+@job_types.register
+class EquitySnapshot(Job):
+    slug: ClassVar[str] = "portfolio.equity_snapshot"
+    title: ClassVar[str] = "Take equity snapshot"
+    help: ClassVar[str] = "Adds a point to the equity curve of each account that has traded."
+    config_class: ClassVar[type[StrictSerializer]] = NoConfig
+
+    def run(self, *, actor: Actor, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        accounts = list(selectors.accounts_traded())
+        for account in accounts:
+            services.equity_record(account=account, wall=utcnow())
+        return {"accounts": len(accounts)}
+
+
+@job_types.register
+class CheckPositions(Job):
+    slug: ClassVar[str] = "portfolio.check_positions"
+    title: ClassVar[str] = "Check positions against fills"
+    help: ClassVar[str] = "Rebuilds positions and cash from the fills in memory, and raises an alert where they differ."
+    config_class: ClassVar[type[StrictSerializer]] = NoConfig
+    least_role: ClassVar[Role] = Role.OPERATOR
+
+    def run(self, *, actor: Actor, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        accounts = list(selectors.accounts_traded())
+        found = [str(each) for account in accounts for each in rebuild.positions_check(account=account)]
+        if found:
+            alert_raise(
+                kind="execution_failed",
+                name="Positions differ from their fills",
+                severity="critical",
+                message="; ".join(found)[:2000],
+                actor=actor,
+            )
+        return {"accounts": len(accounts), "differences": found}
