@@ -6,9 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F, QuerySet
+from django.db.models import QuerySet
 
-from executions.choices import TERMINAL, ExecutionStatus, StepStatus
+from executions.analytics import tallies
+from executions.choices import TERMINAL, StepStatus
 from executions.errors import ExecutionNotFound, StepOutputNotFound
 from executions.models import StepExecution, WorkflowExecution
 from tradingsite.common.clock import rfc3339
@@ -99,18 +100,15 @@ def step_output(execution_id: UUID, index: str) -> tuple[Mapping[str, Any], str 
 
 
 def workflow_statistics(workflow_id: UUID) -> Mapping[str, Any]:
-    """Return the figures that a workflow's detail shows of its runs."""
+    """Return the figures that a workflow's detail shows of its runs: some of those that its analytics tell."""
+    tally = tallies([workflow_id])[workflow_id]
     runs = WorkflowExecution.objects.filter(workflow_id=workflow_id)
-    counts = dict(runs.order_by().values_list("status").annotate(Count("pk")))
-    ended = counts.get(ExecutionStatus.COMPLETED, 0) + counts.get(ExecutionStatus.FAILED, 0)
-    took = ExpressionWrapper(F("completed_at") - F("started_at"), output_field=DurationField())
-    average = runs.filter(status=ExecutionStatus.COMPLETED).aggregate(average=Avg(took))["average"]
     recent = runs.select_related("strategy").order_by("-created_at", "-pk")[:RECENT]
     return {
-        "total_executions": sum(counts.values()),
-        "by_status": counts,
-        "success_rate": counts.get(ExecutionStatus.COMPLETED, 0) / ended if ended else None,
-        "average_duration": average.total_seconds() if average is not None else None,
+        "total_executions": tally.runs,
+        "by_status": dict(+tally.by_status),
+        "success_rate": tally.success_rate,
+        "average_duration": tally.durations.average,
         "recent": [
             {
                 "id": str(run.pk),
