@@ -119,10 +119,10 @@ class Desk:
     def manage(self, *arguments: str) -> Program:
         return self.start(arguments[0], sys.executable, "manage.py", *arguments)
 
-    def worker(self, name: str) -> Program:
+    def worker(self, name: str, pool: str = "threads") -> Program:
         queues = "control,runs,agents,optimize"
         celery = (sys.executable, "-m", "celery", "-A", "tradingsite", "worker")
-        return self.start(name, *celery, "-P", "threads", "-c", "2", "-Q", queues, "-n", f"{name}@%h", "-l", "INFO")
+        return self.start(name, *celery, "-P", pool, "-c", "2", "-Q", queues, "-n", f"{name}@%h", "-l", "INFO")
 
     def run(self, *arguments: str, seconds: float = START_S) -> str:
         """Run a management command to its end and return what it printed."""
