@@ -1,6 +1,6 @@
 """From the outbox to a topic: a row counts as sent when the brokers have confirmed its record, not before."""
 
-import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +11,6 @@ from executions.kafka.records import event_written, request_written
 from executions.kafka.words import EVENT_TASK, MESSAGE_ID, REQUEST_TASK
 from tradingsite.common.models import OutboxMessage
 from tradingsite.common.routes import Route
-
-logger = logging.getLogger(__name__)
 
 # A relay waits this long for a batch, while its rows are locked.
 CONFIRMED_WITHIN_S = 4.0
@@ -52,7 +50,7 @@ def event_of_row(message: OutboxMessage) -> Outgoing:
 
 
 class Lane:
-    """One kind of messages on its way to its topic; used by one relay thread at a time.
+    """One kind of messages on its way to its topic.
 
     The producer lives as long as everything is confirmed. One that could not deliver is thrown away with what it still
     held, so that of each partition a beginning has left and the rest waits in the outbox: what leaves later never
@@ -63,34 +61,46 @@ class Lane:
         self._record_of = record_of
         self._producer: Producer | None = None
         self._fault = ""
+        # The thread of the relay, and whoever drains the outbox once.
+        self._one_at_a_time = threading.Lock()
 
     def send(self, messages: Sequence[OutboxMessage]) -> Mapping[int, str]:
         """Produce all, wait for the brokers, and return the reason for each message that they did not confirm."""
-        unconfirmed = {message.pk: UNCONFIRMED for message in messages}
-        self._fault = ""
-        try:
-            if self._producer is None:
-                self._producer = Producer({**producing(), "error_cb": self._note})
-            self._produce(self._producer, messages, unconfirmed)
-        except (KafkaException, BufferError) as error:
-            self._fault = str(error.args[0])
-        if unconfirmed:
-            self._discard()
-        if self._fault:
-            return dict.fromkeys(unconfirmed, self._fault)
-        return unconfirmed
+        unconfirmed = dict.fromkeys((message.pk for message in messages), "")
+        with self._one_at_a_time:
+            self._fault = ""
+            try:
+                if self._producer is None:
+                    self._producer = Producer({**producing(), "error_cb": self._note})
+            except KafkaException as error:
+                return dict.fromkeys(unconfirmed, said(error.args[0]))
+            kept_back = self._produce(self._producer, messages, unconfirmed)
+            if unconfirmed.keys() - kept_back:
+                self._discard()
+            return {key: reason or self._fault or UNCONFIRMED for key, reason in unconfirmed.items()}
 
-    def _produce(self, producer: Producer, messages: Sequence[OutboxMessage], unconfirmed: dict[int, str]) -> None:
+    def _produce(self, producer: Producer, messages: Sequence[OutboxMessage], unconfirmed: dict[int, str]) -> set[int]:
+        """Produce and wait; return which messages were not given to the producer at all."""
+        kept_back = set()
         for message in messages:
-            record = self._record_of(message)
-            producer.produce(
-                record.topic,
-                key=record.key,
-                value=record.value,
-                headers={MESSAGE_ID: record.message_id},
-                on_delivery=_told(message.pk, unconfirmed),
-            )
+            try:
+                record = self._record_of(message)
+                producer.produce(
+                    record.topic,
+                    key=record.key,
+                    value=record.value,
+                    headers={MESSAGE_ID: record.message_id},
+                    on_delivery=_told(message.pk, unconfirmed),
+                )
+            except KafkaException as error:
+                unconfirmed[message.pk] = said(error.args[0])
+                kept_back.add(message.pk)
+            except (LookupError, TypeError, ValueError, BufferError) as error:
+                # A row that is no message of its task stays where it is and holds nobody up.
+                unconfirmed[message.pk] = f"no record can be made of it: {type(error).__name__}: {error}"
+                kept_back.add(message.pk)
         producer.flush(CONFIRMED_WITHIN_S)
+        return kept_back
 
     def _note(self, error: KafkaError) -> None:
         self._fault = said(error)

@@ -111,23 +111,22 @@ def requests(count: int, run_id: str = "11111111-2222-4333-8444-555555555555") -
 def test_without_brokers_rows_wait_with_the_reason_and_leave_in_order_when_they_are_back(
     kafka: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(producing, "CONFIRMED_WITHIN_S", 1.0)
     first = requests(3)
     assert relay.drain() == 3
     kafka.down()
     try:
         later = requests(3)
-        began = time.monotonic()
-        assert relay.drain() == 0
-        assert time.monotonic() - began < 5
-        waiting = OutboxMessage.objects.filter(published_at=None)
-        assert [row.attempts for row in waiting] == [1, 1, 1]
-        assert all(row.last_error for row in waiting)
-        later += requests(1)
-        assert relay.drain() == 0
+        with monkeypatch.context() as quicker:
+            quicker.setattr(producing, "CONFIRMED_WITHIN_S", 1.0)
+            assert relay.drain() == 0
+            waiting = OutboxMessage.objects.filter(published_at=None)
+            assert [row.attempts for row in waiting] == [1, 1, 1]
+            assert all(row.last_error for row in waiting)
+            later += requests(1)
+            assert relay.drain() == 0
     finally:
         kafka.up()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while OutboxMessage.objects.filter(published_at=None).exists():
         assert time.monotonic() < deadline
         relay.drain()
@@ -140,9 +139,9 @@ def test_twelve_hundred_requests_leave_in_three_batches(kafka: Cluster, monkeypa
     batches: list[int] = []
     produce = producing.Lane._produce
 
-    def counted(self: Any, producer: Any, messages: Any, unconfirmed: Any) -> None:
+    def counted(self: Any, producer: Any, messages: Any, unconfirmed: Any) -> set[int]:
         batches.append(len(messages))
-        produce(self, producer, messages, unconfirmed)
+        return produce(self, producer, messages, unconfirmed)
 
     monkeypatch.setattr(producing.Lane, "_produce", counted)
     wanted = requests(1200)
@@ -150,6 +149,25 @@ def test_twelve_hundred_requests_leave_in_three_batches(kafka: Cluster, monkeypa
     assert batches == [500, 500, 200]
     known = set(wanted)
     assert [one for message in kafka.records(REQUESTS) if (one := header(message)) in known] == wanted
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_is_no_message_of_its_task_stays_and_holds_nobody_up(kafka: Cluster) -> None:
+    OutboxMessage.objects.create(task="executions.run", task_id=str(uuid.uuid4()), queue="runs", args=[], priority=9)
+    OutboxMessage.objects.create(task=EVENT_TASK, task_id=str(uuid.uuid4()), queue=EVENT_QUEUE, args=[{"seq": 1}])
+    wanted = requests(3)
+    assert relay.drain() == 3
+    assert [one for message in kafka.records(REQUESTS) if (one := header(message)) in wanted] == wanted
+    stuck = OutboxMessage.objects.filter(published_at=None).values_list("attempts", "last_error")
+    assert [(attempts, "no record can be made of it" in error) for attempts, error in stuck] == [(1, True)] * 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_client_that_cannot_be_made_says_why_in_the_outbox(kafka: Cluster, settings: Any) -> None:
+    settings.KAFKA_CONFIG = {"nope.such": 1}
+    requests(1)
+    assert relay.drain() == 0
+    assert "nope.such" in OutboxMessage.objects.get().last_error
 
 
 @pytest.mark.django_db(transaction=True)
