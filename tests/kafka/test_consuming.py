@@ -126,6 +126,15 @@ def test_an_offset_is_not_committed_before_its_record_is_a_row(
     assert committed(kafka, "never") == 0
 
 
+def test_a_group_that_reads_everything_again_finds_every_row(kafka: Cluster, make_run: Callable[..., Any]) -> None:
+    write(kafka, make_run(), 20)
+    for group in ("first", "second"):
+        with consuming(group):
+            wait_until("the whole topic", lambda group=group: committed(kafka, group) == 20, 20)
+        rows = InboxMessage.objects.order_by("id").values_list("message_id", flat=True)
+        assert list(rows) == [f"message.{number}" for number in range(20)]
+
+
 def test_the_carrier_takes_the_urgent_first(trials: Trials) -> None:
     order: list[str] = []
     trials.acts["one"] = lambda context: _noted(order, context)

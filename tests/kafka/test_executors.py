@@ -27,6 +27,8 @@ from tests.support.desk import Desk, Program, desk, wait_until
 pytestmark = [pytest.mark.e2e, pytest.mark.postgres, pytest.mark.xdist_group("e2e")]
 
 STOPPED_WITHIN_S = 20.0
+# Not a promise: a machine with much else to do may take its time.
+SOON_S = 60.0
 STEPS = [
     {"name": "first", "type": "slow", "config": {"seconds": 0}},
     {"name": "buy", "type": "buy_one", "config": {}},
@@ -151,9 +153,9 @@ def _prepare(site: Site) -> None:
 def kept(site: Site) -> Iterator[None]:
     """After each test: every run that was accepted has ended once, its steps once each, with one order."""
     yield
-    wait_until("rest", site.at_rest, 30)
-    found = {str(key): status for key, status in site.ask("SELECT id, status FROM workflow_execution")}
-    assert found == dict.fromkeys(site.runs, "completed")
+    wait_until("rest", site.at_rest, SOON_S)
+    found = site.ask("SELECT id, status || error_message FROM workflow_execution")
+    assert {str(key): ended for key, ended in found} == dict.fromkeys(site.runs, "completed")
     steps = site.ask("SELECT data->>'execution_id', data->>'name', count(*) FROM live_event"
                      " WHERE type = 'step' AND data->>'status' = 'completed' GROUP BY 1, 2")  # fmt: skip
     assert [count for *_, count in steps] == [1] * len(site.runs) * len(STEPS)
@@ -170,9 +172,9 @@ def test_a_run_goes_by_kafka_from_the_request_to_its_end(site: Site) -> None:
     inbox = (
         "SELECT topic, partition, priority, outcome FROM kafka_inbox WHERE execution_id = %s AND done_at IS NOT NULL"
     )
-    wait_until("the row of the request", lambda: site.ask(inbox, run), 5)
+    wait_until("the row of the request", lambda: site.ask(inbox, run), SOON_S)
     assert site.ask(inbox, run) == [(REQUESTS, asked.partition(), 3, "carried")]
-    wait_until("rest", site.at_rest, 10)
+    wait_until("rest", site.at_rest, SOON_S)
     events = [json.loads(m.value() or b"") for m in site.kafka.records(EVENTS) if m.key() == run.encode()]
     for event in events:
         validator("run-event.v1").validate(event)
@@ -186,16 +188,16 @@ def test_a_run_goes_by_kafka_from_the_request_to_its_end(site: Site) -> None:
 
 def test_records_that_come_three_times_and_requests_that_come_twice_run_once(site: Site) -> None:
     runs = [site.run_start(0.5) for _ in range(8)]
-    wait_until("the requests", lambda: len(_asked(site, runs)) == len(runs), 10)
+    wait_until("the requests", lambda: len(_asked(site, runs)) == len(runs), SOON_S)
     again: list[tuple[bytes | None, bytes | None, dict[str, Any]]] = []
     for message in _asked(site, runs):
         body = json.loads(message.value() or b"")
         anew = json.dumps(body | {"message_id": f"{body['message_id']}.anew"}).encode()
         again += [(message.key(), message.value(), dict(message.headers() or []))] * 2 + [(message.key(), anew, {})]
     site.kafka.write(REQUESTS, again)
-    wait_until("the end of the runs", lambda: site.completed(runs), 20)
-    wait_until("the whole topic", lambda: site.caught_up("desk-executors"), 10)
-    wait_until("rest", site.at_rest, 10)
+    wait_until("the end of the runs", lambda: site.completed(runs), SOON_S)
+    wait_until("the whole topic", lambda: site.caught_up("desk-executors"), SOON_S)
+    wait_until("rest", site.at_rest, SOON_S)
     rows = "SELECT message_id LIKE '%%.anew', outcome, count(*) FROM kafka_inbox WHERE execution_id = ANY(%s::uuid[])"
     outcomes = Counter({(anew, out): n for anew, out, n in site.ask(f"{rows} GROUP BY 1, 2", runs)})
     assert outcomes == {(False, "carried"): len(runs), (True, "not_ours"): len(runs)}
@@ -208,7 +210,7 @@ def _asked(site: Site, runs: list[str]) -> list[Any]:
 
 def test_poison_records_are_parked_and_stop_no_partition(site: Site) -> None:
     run = site.run_start(0)
-    wait_until("the run", lambda: site.completed([run]), 20)
+    wait_until("the run", lambda: site.completed([run]), SOON_S)
     (asked,) = _asked(site, [run])
     body = json.loads(asked.value() or b"")
     poison = {
@@ -225,8 +227,8 @@ def test_poison_records_are_parked_and_stop_no_partition(site: Site) -> None:
         for n in range(2) for reason, value in poison.items()
     ])  # fmt: skip
     later = [site.run_start(0) for _ in range(8)]
-    wait_until("the runs behind them", lambda: site.completed(later), 20)
-    wait_until("the whole topic", lambda: site.caught_up("desk-executors"), 10)
+    wait_until("the runs behind them", lambda: site.completed(later), SOON_S)
+    wait_until("the whole topic", lambda: site.caught_up("desk-executors"), SOON_S)
     found = site.ask("SELECT reason, count(*) FROM kafka_parked GROUP BY 1")
     assert dict(found) == dict.fromkeys(poison, 2)
     assert len(site.ask("SELECT DISTINCT partition FROM kafka_parked")) > 1
@@ -234,74 +236,74 @@ def test_poison_records_are_parked_and_stop_no_partition(site: Site) -> None:
 
 def test_runs_come_through_when_an_executor_is_killed_among_them(site: Site) -> None:
     runs = [site.run_start(1.5) for _ in range(12)]
-    pid, _ = walk.wait_for_step(site.desk, runs[0], "second", 1, 20)
+    pid, _ = walk.wait_for_step(site.desk, runs[0], "second", 1, SOON_S)
     site.executors.pop(pid).kill()
     # Until the group notices, requests on its partitions wait; they are read by the one that is left.
     runs += [site.run_start(0.2) for _ in range(8)]
-    wait_until("the end of the runs", lambda: site.completed(runs), 30)
+    wait_until("the end of the runs", lambda: site.completed(runs), SOON_S)
     (left,) = site.executors
     assert {carrier for run in runs[12:] for _, carrier, _ in site.desk.slow_steps(run)} == {left}
     interrupted = [run for run in runs if len(site.desk.slow_steps(run)) > 2]
     assert runs[0] in interrupted
     newcomer = site.executor()
     groups = "SELECT count(*) FROM worker_heartbeats WHERE pid = %s"
-    wait_until("its heartbeat", lambda: site.ask(groups, newcomer.pid)[0][0], 15)
+    wait_until("its heartbeat", lambda: site.ask(groups, newcomer.pid)[0][0], SOON_S)
 
 
 def test_the_web_accepts_runs_without_brokers_and_they_run_when_the_brokers_are_back(site: Site) -> None:
     under_way = site.run_start(2.0)
-    walk.wait_for_step(site.desk, under_way, "second", 1, 20)
+    walk.wait_for_step(site.desk, under_way, "second", 1, SOON_S)
     site.kafka.down()
     try:
         accepted = [site.run_start(0) for _ in range(5)]
         # What is under way needs no broker.
-        wait_until("the run under way", lambda: site.completed([under_way]), 10)
+        wait_until("the run under way", lambda: site.completed([under_way]), SOON_S)
         refused = "SELECT count(*) FROM outbox_message WHERE task = 'executions.run' AND last_error <> ''"
-        wait_until("the reason in the outbox", lambda: site.ask(f"{refused} AND published_at IS NULL")[0][0] == 5, 15)
+        wait_until(
+            "the reason in the outbox", lambda: site.ask(f"{refused} AND published_at IS NULL")[0][0] == 5, SOON_S
+        )
         health = site.health()
         assert (health["status"], "wait in the outbox" in health["detail"]) == ("degraded", True)
         assert not site.completed(accepted[:1])
     finally:
         site.kafka.up()
-    wait_until("the runs that were accepted", lambda: site.completed(accepted), 25)
+    wait_until("the runs that were accepted", lambda: site.completed(accepted), SOON_S)
 
 
 def test_an_executor_that_is_told_to_end_hands_over_and_another_goes_on(site: Site) -> None:
     run = site.run_start(4.0)
-    pid, _ = walk.wait_for_step(site.desk, run, "second", 1, 20)
+    pid, _ = walk.wait_for_step(site.desk, run, "second", 1, SOON_S)
     leaving = site.executors.pop(pid)
     began = time.monotonic()
     os.kill(pid, signal.SIGTERM)
     assert leaving.process.wait(STOPPED_WITHIN_S) == 0
     assert time.monotonic() - began < STOPPED_WITHIN_S
     assert "Stopped." in leaving.output()
-    resumed_by, _ = walk.wait_for_step(site.desk, run, "second", 2, 10)
+    resumed_by, _ = walk.wait_for_step(site.desk, run, "second", 2, SOON_S)
     assert resumed_by in site.executors
-    wait_until("the end of the run", lambda: site.completed([run]), 15)
+    wait_until("the end of the run", lambda: site.completed([run]), SOON_S)
 
 
 def test_the_whole_topic_read_again_runs_nothing_again(site: Site) -> None:
-    wait_until("rest", site.at_rest, 20)
+    wait_until("rest", site.at_rest, SOON_S)
     before = site.ask("SELECT id, status, fence, attempts FROM workflow_execution ORDER BY id")
     parked = site.ask("SELECT count(*) FROM kafka_parked")
-    told = {json.loads(m.value() or b"{}")["message_id"] for m in site.kafka.records(REQUESTS) if _is_request(m)}
-    # First with the rows of the inbox, which know every message; then without, when only the claims can tell.
-    first = site.executor("--group", "again")
-    wait_until("the whole topic", lambda: site.caught_up("again"), 20)
-    assert site.ask("SELECT count(*) FROM kafka_inbox") == [(len(told),)]
-    site.executors.pop(first.pid).kill()
-    site.ask("DELETE FROM kafka_inbox")
-    site.executor("--group", "and-again")
-    wait_until("the whole topic", lambda: site.caught_up("and-again"), 20)
-    wait_until("rest", site.at_rest, 20)
-    done = "SELECT outcome, count(*) FROM kafka_inbox WHERE done_at IS NOT NULL GROUP BY 1"
-    wait_until("all requests", lambda: site.ask(done) == [("not_ours", len(told))], 10)
+    messages = site.ask("SELECT message_id FROM kafka_inbox ORDER BY id")
+    # Half of the rows know their message; for the other half only the claims can tell.
+    site.ask("DELETE FROM kafka_inbox WHERE id %% 2 = 0 AND %s", True)
+    kept = {row for (row,) in site.ask("SELECT id FROM kafka_inbox")}
+    site.executor("--group", "again")
+    wait_until("the whole topic", lambda: site.caught_up("again"), SOON_S)
+    wait_until("rest", site.at_rest, SOON_S)
+    # Rows of the executor that was killed stay as it left them.
+    open_ = "SELECT 1 FROM kafka_inbox WHERE done_at IS NULL AND NOT id = ANY(%s)"
+    wait_until("all requests", lambda: not site.ask(open_, sorted(kept)), SOON_S)
+    assert sorted(site.ask("SELECT message_id FROM kafka_inbox")) == sorted(messages)
+    anew = [outcome for key, outcome in site.ask("SELECT id, outcome FROM kafka_inbox") if key not in kept]
+    assert anew == ["not_ours"] * (len(messages) - len(kept))
+    assert len(anew) > 10
     assert site.ask("SELECT id, status, fence, attempts FROM workflow_execution ORDER BY id") == before
     assert site.ask("SELECT count(*) FROM kafka_parked") == parked
-
-
-def _is_request(message: Any) -> bool:
-    return bool((message.value() or b"").startswith(b'{"schema_version":1') or b".anew" in (message.value() or b""))
 
 
 def test_an_executor_ends_in_time_without_brokers_too(site: Site) -> None:
