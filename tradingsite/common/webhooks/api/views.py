@@ -60,7 +60,6 @@ class WebhookViewSet(ResourceViewSet):
     filterset_class = WebhookFilter
     pagination_class = PagePagination
     lookup_value_regex = "[^/]+"
-    problem_statuses: ClassVar[tuple[str, ...]] = ("409",)
     roles: ClassVar = {
         "list": Role.TRADER,
         "create": Role.TRADER,
