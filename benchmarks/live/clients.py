@@ -38,17 +38,18 @@ class Crowd:
 
     async def take(self, events: int, quiet_s: float, at_most_s: float) -> dict[str, Any]:
         """Wait until each client has `events`, or until nothing has come for `quiet_s`; tell what each has."""
-        deadline = now() + at_most_s
-        while now() < deadline:
+        deadline, in_time = now() + at_most_s, False
+        while not in_time and now() < deadline:
             if all(len(client.seqs) >= events for client in self._clients):
-                break
+                in_time = True
             last = max(client.last_at for client in self._clients)
             if last and now() - last > quiet_s:
-                break
+                in_time = True
             await asyncio.sleep(0.01)
         # Whatever were sent twice would come now.
         await asyncio.sleep(0.1)
         return {
+            "in_time": in_time,
             "last_at": max(client.last_at for client in self._clients),
             "delivered": sum(len(client.seqs) for client in self._clients),
             "lost": [max(0, events - len(set(client.seqs))) for client in self._clients],

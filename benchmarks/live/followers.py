@@ -22,7 +22,8 @@ class FollowingClient(Client):
         self.seqs = seqs
 
     def on_resync(self) -> None:
-        self.replay(max(self.seqs, default=0))
+        # What was told before the first greeting is nothing that this client missed.
+        self.replay(max(self.seqs, default=self.hello.result()))
 
 
 class Follower:

@@ -101,7 +101,9 @@ class _Builder:
     def side(self, name: str, application: str, protocol: str, env: dict[str, str]) -> Side:
         port = services.free_port()
         command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--ws", protocol]
-        # Compression off on both sides: the clients ask for none.
+        # Compression off on both sides: the clients ask for none. A busy machine takes long to answer a ping, and who stops
+        # reading shall be let go for that and for nothing else.
+        command += ["--ws-ping-interval", "120"]
         command += ["--lifespan", "off", "--log-level", "warning", "--ws-per-message-deflate", "false"]
         log = self.folder / f"{name}.log"
         with log.open("wb") as file:
