@@ -44,10 +44,12 @@ def main() -> int:
         server.create()
     try:
         server.setup_django()
-        if fresh:
-            from benchmarks.reading.fill import fill
+        from benchmarks.reading.fill import fill, migrate
 
+        if fresh:
             fill(arguments.runs, print)
+        else:
+            migrate()
         return _measure(arguments)
     finally:
         from django.db import connection

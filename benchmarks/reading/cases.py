@@ -6,7 +6,6 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 from django.db.models import QuerySet
-from django.urls import Resolver404, resolve
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 
@@ -129,7 +128,7 @@ def around(desk: Desk) -> Iterator[Case]:
 
 
 def analytics(desk: Desk) -> Iterator[Case]:
-    """The figures of a workflow, where the site offers them."""
+    """The figures of workflows."""
     base = "/api/v1/workflows"
     year = rfc3339(utcnow() - timedelta(days=365))
     some = ",".join(str(row.pk) for row in (desk.hot, desk.middling, desk.retired))
@@ -140,12 +139,7 @@ def analytics(desk: Desk) -> Iterator[Case]:
     ]
     cases.append(Case("metrics", "hot, trends", f"{base}/{desk.hot.pk}/metrics/trends"))
     cases.append(Case("compare", "three workflows", _url(f"{base}/compare", workflow_ids=some)))
-    for case in cases:
-        try:
-            resolve(case.url.partition("?")[0])
-        except Resolver404:
-            continue
-        yield case
+    yield from cases
 
 
 def pages(deep: int) -> Iterator[Case]:
