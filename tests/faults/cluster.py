@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -67,6 +68,7 @@ class Cluster:
         """Start a worker anew for each one that died, as a process manager would; return how many those were."""
         dead = [program for program in self.workers.values() if program.process.poll() is not None]
         for program in dead:
+            assert program.process.returncode == -signal.SIGKILL, program.output()[-4000:]
             del self.workers[program.pid]
             self.worker()
         return len(dead)
