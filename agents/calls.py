@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from agents.errors import AgentRequestTooLarge, AgentUnusable
@@ -35,7 +36,7 @@ def request_body(context: StepContext, payload: Mapping[str, Any]) -> bytes:
         "idempotency_key": idempotency_key(context),
         "symbols": list(context.symbols),
         "params": dict(context.params),
-        "outputs": {name: dict(output) for name, output in context.outputs.items()},
+        "outputs": {name: _as_kept(output) for name, output in context.outputs.items()},
         "as_of": rfc3339(context.as_of),
         "payload": dict(payload),
     }
@@ -45,6 +46,21 @@ def request_body(context: StepContext, payload: Mapping[str, Any]) -> bytes:
             f"The outputs of the steps before this one make {len(body):,} bytes; at most {MAX_REQUEST:,} are sent."
         )
     return body
+
+
+def _as_kept(value: Any) -> Any:
+    """Return a JSON value with its numbers as PostgreSQL gives them back.
+
+    The worker that ran the steps before has their outputs in hand, one that took the run over reads them: 1e16 comes
+    back as a whole number, and no zero is negative.
+    """
+    if isinstance(value, Mapping):
+        return {name: _as_kept(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_kept(inner) for inner in value]
+    if isinstance(value, float) and "e+" in repr(value):
+        return int(Decimal(repr(value)))
+    return value if value != 0 or not isinstance(value, float) else 0.0
 
 
 def key_headers(agent: Agent, url: str) -> dict[str, str]:

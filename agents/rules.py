@@ -18,6 +18,7 @@ from workflows.strategies import strategy_types
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
 TOOL = re.compile(r"[a-z][a-z0-9_]{0,59}")
 VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
+_SECRET_ENDS = ("api_key", "apikey", "api-key", "_secret", "_password", "access_token", "authorization")
 MAX_URL = 500
 MAX_LLM_CONFIG = 16 * 1024
 MAX_TOOLS = 50
@@ -65,8 +66,11 @@ def _secret_errors(value: Any, pointer: str) -> Iterator[FieldError]:
     """Name each place that looks as if it held a secret: the registry is shown, exported and audited."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            if str(key).lower() in SECRET_KEYS:
+            name = str(key).lower()
+            if name in SECRET_KEYS or name.endswith(_SECRET_ENDS):
                 yield FieldError(f"{pointer}/{key}", "secret", "Name the variable that holds it in `api_key_env`.")
+            elif name == "api_key_env":
+                yield FieldError(f"{pointer}/{key}", "not_allowed", "It stands beside `llm_config`.")
             else:
                 yield from _secret_errors(inner, f"{pointer}/{key}")
     elif isinstance(value, list):

@@ -14,10 +14,11 @@ from executions import runner
 from executions.models import StepExecution, WorkflowExecution
 from executions.services import execution_cancel, execution_create, execution_retry
 from portfolio.models import Account, Order
-from tests.agents.conftest import SYSTEM
+from tests.agents.conftest import SERIES, SYSTEM
 from tests.agents.program import Call, Program, answering
 from tests.executions.conftest import Trials
 from tradingsite.common import lifecycle
+from tradingsite.common.contracts.steps import StepResult
 from tradingsite.common.errors import ValidationFailed
 from workflows.services import strategy_create, workflow_create
 
@@ -258,6 +259,25 @@ def test_a_key_comes_from_the_variable_and_goes_nowhere_else(
     settings.AGENT_KEYS = []
     assert trials.carry(asking()).error_code == "AGENT_UNUSABLE"
     assert len(program.calls) == 1
+
+
+def test_who_took_the_run_over_asks_with_the_same_bytes_as_who_ran_the_steps_before(
+    trials: Trials, asking: Asking, program: Program
+) -> None:
+    numbers = [1e16, 1.5e300, -0.0, 0.0, 1e-7, 0.1, 123456789.123, 100.0, 5]
+    odd = {"numbers": numbers, "text": "ä\u2028"}
+    run = asking(retries=0)
+    trials.acts["prices"] = lambda context: StepResult({"series": SERIES, "odd": odd})
+    program.says(answering({}, status=500), answering({}))
+    trials.carry(run)
+    execution_retry(actor=trials.actor, execution=trials.again(run))
+    # The second worker reads the output from the database.
+    assert trials.carry(run, "worker two").status == "completed"
+    first, second = program.calls
+    assert first.body == second.body
+    told = first.json["outputs"]["prices"]["odd"]
+    assert [float(number) for number in told["numbers"]] == numbers
+    assert told["text"] == odd["text"]
 
 
 def test_a_request_too_large_is_not_sent(

@@ -72,6 +72,8 @@ def test_every_kind_says_where_it_stands(api: Api) -> None:
         ("endpoint", "https://agents.example.com/a b", "endpoint"),
         ("health_url", "javascript:alert(1)", "health_url"),
         ("llm_config", {"model": "m", "nested": [{"api_key": "sk-123"}]}, "llm_config/nested/0/api_key"),
+        ("llm_config", {"model": "m", "headers": {"Authorization": "Bearer x"}}, "llm_config/headers/Authorization"),
+        ("llm_config", {"model": "m", "api_key_env": "OTHER"}, "llm_config/api_key_env"),
         ("llm_config", {"model": "m" * 20_000}, "llm_config"),
         ("llm_config", [1], "llm_config"),
         ("api_key_env", "sk-live-abcdef", "api_key_env"),
