@@ -9,12 +9,13 @@ PY := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime-installed
 TESTING := $(VENV)/.testing-installed
 
-.PHONY: help run demo test lint format lock bench
+.PHONY: help run demo test test-faults lint format lock bench
 
 help:
 	@echo "make run    start the desk (first call: install, load sample prices, run the demo)"
 	@echo "make demo   run the demo workflow once, print what it did, end"
 	@echo "make test   every check and every test, on SQLite and on PostgreSQL + Redis"
+	@echo "make test-faults  kill workers, broker and database at length, and print what it cost"
 	@echo "make lint   the static checks alone"
 	@echo "make format let ruff write the code's form"
 	@echo "make lock   write requirements.txt and tests/requirements.txt anew from pyproject.toml"
@@ -28,6 +29,10 @@ demo: $(RUNTIME)
 
 test: $(TESTING)
 	@exec $(PY) -m tests.harness
+
+# What `make test` has of these is their short form. A scenario may take minutes here, so that standing still is told late.
+test-faults: $(TESTING)
+	@FAULTS=long exec $(PY) -m tests.harness --only tests -- tests/faults tests/executions/test_stateful.py -o faulthandler_timeout=900
 
 lint: $(TESTING)
 	@exec $(PY) -m tests.harness --only checks

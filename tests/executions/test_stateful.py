@@ -407,7 +407,7 @@ def lives(trials: Trials, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Live
 
 def profile() -> hypothesis_settings:
     if THOROUGH:
-        return hypothesis_settings(max_examples=600, stateful_step_count=60, derandomize=False, print_blob=True)
+        return hypothesis_settings(max_examples=150, stateful_step_count=60, derandomize=False, print_blob=True)
     # A failure is shown as it was found: making it small takes minutes.
     count = 10 if connection.vendor == "postgresql" else 30
     return hypothesis_settings(max_examples=count, stateful_step_count=40, phases=[Phase.generate])

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults import figures
 from tests.harness import checks, services
 
 WORKERS = "2"
@@ -42,7 +43,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
     outcomes = [] if options.only == "tests" else _run_checks()
-    passes = [] if options.only == "checks" else list(_run_tests(options.pytest))
+    with tempfile.TemporaryDirectory(prefix="desk-faults-") as folder:
+        report = Path(os.environ.setdefault(figures.FILE, str(Path(folder) / "report.json")))
+        passes = [] if options.only == "checks" else list(_run_tests(options.pytest))
+        _print_faults(report)
     _print_table(outcomes, passes, time.monotonic() - began)
     failed = sum(not outcome.ok for outcome in outcomes) + sum(one.failed for one in passes)
     print(f"{sum(one.passed for one in passes)} passed, {failed} failed")
@@ -125,6 +129,12 @@ def _counted(report: Path) -> tuple[int, int]:
 
 def _headline(text: str) -> None:
     print(f"\n=== {text} {'=' * max(0, 100 - len(text))}", flush=True)
+
+
+def _print_faults(report: Path) -> None:
+    if report.exists():
+        _headline("faults")
+        print(figures.table(figures.read(report)))
 
 
 def _print_table(outcomes: list[checks.Outcome], passes: list[Pass], seconds: float) -> None:
