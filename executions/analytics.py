@@ -19,8 +19,18 @@ from executions.models import RunEnding, WorkflowExecution
 from executions.rollup import count, created_in, desk_zone, trips_uncounted
 from tradingsite.common.clock import utcnow
 from workflows.metrics import Tally
-from workflows.metrics_days import ONE_DAY, Span, day_of, day_span, day_start, days_between, whole_days
-from workflows.models import MetricsCoverage, Workflow, WorkflowMetrics
+from workflows.metrics_days import (
+    ONE_DAY,
+    Span,
+    day_of,
+    day_span,
+    day_start,
+    days_between,
+    month_after,
+    month_of,
+    whole_days,
+)
+from workflows.models import MetricsCoverage, Workflow, WorkflowMetrics, WorkflowMetricsMonth
 
 ALWAYS = Span()
 ONE_HOUR = timedelta(hours=1)
@@ -75,7 +85,7 @@ def daily_tallies(workflow_id: UUID, first: date, last: date, *, version: int | 
 def _parts(
     workflow_ids: Collection[UUID], span: Span, *, versions: Collection[int] | None, by_day: bool = False
 ) -> Iterator[Part]:
-    """Yield what adds up to the answer, from three statements whatever the span and the workflows.
+    """Yield what adds up to the answer, from as many statements whatever the workflows are.
 
     The changing days are asked for first. A day that begins to change after that is read from its row as it was then,
     and one whose row is written meanwhile is read from its runs: nothing is counted twice or left out.
@@ -84,15 +94,49 @@ def _parts(
         return
     plan = _plan(workflow_ids, span)
     if plan.first < plan.end:
-        rows = WorkflowMetrics.objects.filter(
-            zone=desk_zone().key, workflow_id__in=workflow_ids, date__gte=plan.first, date__lt=plan.end
-        ).order_by()
-        if versions is not None:
-            rows = rows.filter(version_number__in=versions)
-        for workflow_id, day, version, metrics in rows.values_list("workflow_id", "date", "version_number", "metrics"):
-            if day not in plan.changing.get(workflow_id, ()):
-                yield Part(workflow_id, version, day if by_day else None, Tally.from_json(metrics))
+        yield from _parts_of_rows(workflow_ids, plan, versions, by_day)
     yield from _parts_of_runs(workflow_ids, plan, versions, by_day)
+
+
+def _parts_of_rows(
+    workflow_ids: Collection[UUID], plan: Plan, versions: Collection[int] | None, by_day: bool
+) -> Iterator[Part]:
+    """Yield whole months from their own rows, unless days were asked for or one of theirs is changing; then days."""
+    rows = Q(zone=desk_zone().key, workflow_id__in=workflow_ids)
+    if versions is not None:
+        rows &= Q(version_number__in=versions)
+    days = Q(date__gte=plan.first, date__lt=plan.end)
+    begin, finish = month_of(plan.first), month_of(plan.end)
+    if begin < plan.first:
+        begin = month_after(begin)
+    if begin < finish and not by_day:
+        broken = {
+            (workflow_id, month_of(day))
+            for workflow_id, changing in plan.changing.items()
+            for day in changing
+            if begin <= day < finish
+        }
+        for part in _read(WorkflowMetricsMonth.objects.filter(rows, date__gte=begin, date__lt=finish)):
+            if part.day is not None and (part.workflow_id, part.day) not in broken:
+                yield part._replace(day=None)
+        days &= Q(date__lt=begin) | Q(date__gte=finish) | _days_of(broken)
+    for part in _read(WorkflowMetrics.objects.filter(rows & days)):
+        if part.day not in plan.changing.get(part.workflow_id, ()):
+            yield part if by_day else part._replace(day=None)
+
+
+def _read(rows: QuerySet[WorkflowMetrics] | QuerySet[WorkflowMetricsMonth]) -> Iterator[Part]:
+    for workflow_id, version, day, metrics in rows.order_by().values_list(
+        "workflow_id", "version_number", "date", "metrics"
+    ):
+        yield Part(workflow_id, version, day, Tally.from_json(metrics))
+
+
+def _days_of(months: Collection[tuple[UUID, date]]) -> Q:
+    found = Q(pk__in=[])
+    for workflow_id, month in sorted(months):
+        found |= Q(workflow_id=workflow_id, date__gte=month, date__lt=month_after(month))
+    return found
 
 
 def _parts_of_runs(

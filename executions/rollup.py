@@ -17,7 +17,6 @@ from django.db.models import (
     BigIntegerField,
     Case,
     Count,
-    Exists,
     F,
     FloatField,
     Func,
@@ -33,13 +32,15 @@ from django.db.models import (
     When,
 )
 from django.db.models.functions import Cast, Ceil, Coalesce, Ln
+from django.db.models.lookups import IsNull
 
 from executions.choices import TERMINAL, ExecutionStatus
 from executions.models import EarlierTask, RunEnding, WorkflowExecution
+from executions.rollup_rows import Key, keys_of, month_write, rows_store
 from portfolio.models import RoundTrip
 from tradingsite.common.clock import utcnow
 from workflows.metrics import Tally
-from workflows.metrics_days import ONE_DAY, Span, day_of, day_span, day_start
+from workflows.metrics_days import ONE_DAY, Span, day_of, day_span, day_start, month_after, month_of, months_between
 from workflows.metrics_sketch import LN_GAMMA, NO_TIME
 from workflows.models import MetricsCoverage, WorkflowMetrics
 
@@ -105,20 +106,21 @@ def count(where: Q, borders: Sequence[datetime] = ()) -> dict[Group, Tally]:
         output_field=IntegerField(),
     )
     took = Microseconds(F("completed_at"), F("started_at"))
-    retried = Exists(EarlierTask.objects.filter(execution=OuterRef("pk")))
-    timed = Q(status=ExecutionStatus.COMPLETED, started_at__isnull=False) & ~Q(retried)
+    # As a value and not by EXISTS, for which PostgreSQL reads the whole table to hash it, be it for a day's few runs.
+    retry = Subquery(EarlierTask.objects.filter(execution=OuterRef("pk")).values("pk")[:1])
+    timed = Q(status=ExecutionStatus.COMPLETED, started_at__isnull=False) & IsNull(retry, True)
     # The same as `bucket_of`. Two floors of mathematics may differ in the last digit; a duration on the very border of
     # two buckets is within the promised error of both.
     bucket = Case(
-        When(timed & Q(took__gt=0), then=Cast(Ceil(Ln(Cast(took, FloatField())) / LN_GAMMA), IntegerField())),
-        When(timed, then=Value(NO_TIME)),
-        output_field=IntegerField(),
+        When(took__gt=0, then=Cast(Ceil(Ln(Cast(took, FloatField())) / LN_GAMMA), IntegerField())),
+        default=Value(NO_TIME),
     )
     over = RoundTrip.objects.filter(execution_id=OuterRef("pk"), closed_at__isnull=False)
     groups = (
         WorkflowExecution.objects.filter(where, workflow_id__isnull=False)
         .order_by()
-        .annotate(version=Coalesce("workflow_version__version_number", 0), slot=slot, took=took, bucket=bucket)
+        .annotate(version=Coalesce("workflow_version__version_number", 0), slot=slot, took=took)
+        .annotate(bucket=Case(When(timed, then=bucket), output_field=IntegerField()))
         .annotate(trades=_how_many(over), wins=_how_many(over.filter(profit__gt=0)))
         .values("workflow_id", "version", "slot", "status", "bucket")
         .annotate(
@@ -228,9 +230,9 @@ def _written_lately(coverage: MetricsCoverage, days: Days) -> list[tuple[UUID, d
 
 
 def days_write(zone: ZoneInfo, days: Days) -> None:
-    """Count these days of these workflows anew and write their rows; remove rows that no run stands behind any more.
+    """Count these days of these workflows anew and write their rows, and those of their months that are covered whole.
 
-    The caller holds the lock.
+    Rows that no run stands behind any more are removed. The caller holds the lock.
     """
     pairs = sorted((day, workflow_id) for workflow_id, theirs in days.items() for day in theirs)
     for start in range(0, len(pairs), BITE):
@@ -239,51 +241,42 @@ def days_write(zone: ZoneInfo, days: Days) -> None:
         for day, workflow_id in bite:
             where |= Q(workflow_id=workflow_id) & created_in(day_span(day, zone))
         rows_replace(zone, where, {day for day, _ in bite}, set(bite))
+    through = MetricsCoverage.objects.get(pk=zone.key).through
+    months: dict[date, set[UUID]] = defaultdict(set)
+    for day, workflow_id in pairs:
+        if month_after(day) <= through:
+            months[month_of(day)].add(workflow_id)
+    for month, workflow_ids in months.items():
+        month_write(zone, month, workflow_ids)
 
 
 def day_write(zone: ZoneInfo, day: date) -> None:
-    """Count one day of all workflows anew and write its rows. The caller holds the lock."""
+    """Count one day of all workflows anew and write its rows, not yet its month's. The caller holds the lock."""
     rows_replace(zone, created_in(day_span(day, zone)), {day}, None)
 
 
 def rows_replace(zone: ZoneInfo, where: Q, days: Iterable[date], only: set[tuple[date, UUID]] | None) -> None:
     """Write the rows of the ended runs that `where` names over those of these days, or of `only` some workflows'."""
     counted = days_count(zone, where, days)
-    now = utcnow()
-    WorkflowMetrics.objects.bulk_create(
-        [
-            WorkflowMetrics(
-                zone=zone.key,
-                workflow_id=workflow_id,
-                date=day,
-                version_number=version,
-                metrics=tally.to_json(),
-                updated_at=now,
-            )
-            for (workflow_id, day, version), tally in counted.items()
-        ],
-        update_conflicts=True,
-        unique_fields=["zone", "workflow", "date", "version_number"],
-        update_fields=["metrics", "updated_at"],
-        batch_size=500,
+    stored = WorkflowMetrics.objects.filter(zone=zone.key, date__in=list(days))
+    if only is not None:
+        stored = stored.filter(workflow_id__in={workflow_id for _, workflow_id in only})
+    rows_store(
+        WorkflowMetrics,
+        zone,
+        counted,
+        [row for row in keys_of(stored) if only is None or (row.day, row.workflow_id) in only],
     )
-    stored = WorkflowMetrics.objects.filter(zone=zone.key, date__in=list(days)).values_list(
-        "pk", "workflow_id", "date", "version_number"
-    )
-    gone = [
-        pk
-        for pk, workflow_id, day, version in stored
-        if (workflow_id, day, version) not in counted and (only is None or (day, workflow_id) in only)
-    ]
-    WorkflowMetrics.objects.filter(pk__in=gone).delete()
 
 
-def days_count(zone: ZoneInfo, where: Q, days: Iterable[date]) -> dict[tuple[UUID, date, int], Tally]:
+def days_count(zone: ZoneInfo, where: Q, days: Iterable[date]) -> dict[Key, Tally]:
     """Count the ended runs that `where` names, all of them created in one of `days`: by workflow, day and version."""
     ordered = sorted(days)
     borders = [day_start(day, zone) for day in ordered[1:]]
     counted = count(where & Q(status__in=sorted(TERMINAL)), borders)
-    return {(group.workflow_id, ordered[group.slot], group.version_number): tally for group, tally in counted.items()}
+    return {
+        Key(group.workflow_id, ordered[group.slot], group.version_number): tally for group, tally in counted.items()
+    }
 
 
 def close_days() -> int:
@@ -311,6 +304,8 @@ def _close_next(zone: ZoneInfo) -> bool:
     if day < today:
         day_write(zone, day)
         day += ONE_DAY
+    for month in months_between(month_of(coverage.through), day):
+        month_write(zone, month, None)
     coverage.through = day
     coverage.save(update_fields=["through"])
     return True

@@ -29,6 +29,7 @@ ICONS: Mapping[str, str] = {
     "workflow": "account_tree",
     "workflowversion": "history",
     "workflowmetrics": "query_stats",
+    "workflowmetricsmonth": "calendar_month",
     "metricscoverage": "event_available",
     "strategy": "strategy",
     "account": "account_balance",

@@ -12,7 +12,7 @@ from tradingsite.common.console import LedgerAdmin
 from tradingsite.common.errors import AppError
 from workflows import services
 from workflows.metrics import Tally
-from workflows.models import MetricsCoverage, Strategy, Workflow, WorkflowMetrics, WorkflowVersion
+from workflows.models import MetricsCoverage, Strategy, Workflow, WorkflowMetrics, WorkflowMetricsMonth, WorkflowVersion
 
 
 class ReadOnlyMixin:
@@ -152,6 +152,11 @@ class WorkflowMetricsAdmin(LedgerAdmin):
     def success_rate(self, row: WorkflowMetrics) -> str | None:
         rate = Tally.from_json(row.metrics).success_rate
         return None if rate is None else f"{rate:.1%}"
+
+
+@admin.register(WorkflowMetricsMonth)
+class WorkflowMetricsMonthAdmin(WorkflowMetricsAdmin):
+    pass
 
 
 @admin.register(MetricsCoverage)

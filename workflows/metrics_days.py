@@ -45,6 +45,24 @@ def days_between(first: date, end: date) -> Iterator[date]:
         first += ONE_DAY
 
 
+def month_of(day: date) -> date:
+    """Return the first day of the day's month."""
+    return day.replace(day=1)
+
+
+def month_after(day: date) -> date:
+    """Return the first day of the next month."""
+    return month_of(month_of(day) + timedelta(days=31))
+
+
+def months_between(first: date, end: date) -> Iterator[date]:
+    """Yield the first day of each month that lies whole from `first` up to and without `end`."""
+    month = first if first.day == 1 else month_after(first)
+    while month_after(month) <= end:
+        yield month
+        month = month_after(month)
+
+
 def whole_days(span: Span, zone: ZoneInfo, *, first: date, end: date) -> tuple[date, date]:
     """Return which of the days from `first` up to and without `end` the span holds whole: from, and up to without."""
     if span.start is not None:

@@ -114,23 +114,33 @@ class Strategy(SoftDeleted, Entity):
         return self.name
 
 
-class WorkflowMetrics(models.Model):
-    """What a workflow's ended runs of one day come to, by version.
-
-    A run belongs to the day in which it was created, which no retry changes. The rows hold nothing that the runs do not:
-    `manage.py rebuild_metrics` makes them anew. `workflows.metrics.Tally` reads and writes `metrics`.
-    """
+class _Figures(models.Model):
+    """What a workflow's ended runs of some days come to, by version; `workflows.metrics.Tally` reads and writes it."""
 
     id = models.BigAutoField(primary_key=True)
     # The zone whose midnights bound the day; rows of another zone than the desk's are not read.
     zone = models.CharField(max_length=64)
-    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="metrics", db_index=False)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="+", db_index=False)
     date = models.DateField()
     version_number = models.PositiveIntegerField(
         help_text="Of the version that the runs were pinned to; 0 without one."
     )
     metrics = models.JSONField()
     updated_at = models.DateTimeField(default=utcnow)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.workflow_id} v{self.version_number} on {self.date}"
+
+
+class WorkflowMetrics(_Figures):
+    """What a workflow's ended runs of one day come to.
+
+    A run belongs to the day in which it was created, which no retry changes. The rows hold nothing that the runs do not:
+    `manage.py rebuild_metrics` makes them anew.
+    """
 
     class Meta:
         db_table = "workflow_metrics"
@@ -141,8 +151,20 @@ class WorkflowMetrics(models.Model):
             models.UniqueConstraint(fields=["zone", "workflow", "date", "version_number"], name="workflow_metrics_day")
         ]
 
-    def __str__(self) -> str:
-        return f"{self.workflow_id} v{self.version_number} on {self.date}"
+
+class WorkflowMetricsMonth(_Figures):
+    """The days of a whole covered month together, so that years are read as fast as days. `date` is the month's first."""
+
+    class Meta:
+        db_table = "workflow_metrics_months"
+        verbose_name = "metrics of a workflow's month"
+        verbose_name_plural = "metrics of workflows by month"
+        ordering: ClassVar = ["-date", "-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["zone", "workflow", "date", "version_number"], name="workflow_metrics_month"
+            ),
+        ]
 
 
 class MetricsCoverage(models.Model):

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from executions import rollup
 from executions.models import WorkflowExecution
 from tests.executions.analytics_desk import Desk, make_desk, note
-from workflows.models import MetricsCoverage, WorkflowMetrics
+from workflows.models import MetricsCoverage, WorkflowMetrics, WorkflowMetricsMonth
 
 pytestmark = pytest.mark.django_db
 
@@ -66,7 +66,7 @@ def test_a_check_names_each_figure_that_differs_and_changes_nothing(desk: Desk, 
     out = StringIO()
     with pytest.raises(CommandError, match="1 figures differ"):
         call_command("rebuild_metrics", "--check", stdout=out)
-    said = f"workflow {desk.workflows[0].pk} version 1 on 2026-03-01: orders_placed is 8, the runs make it 9"
+    said = f"workflow {desk.workflows[0].pk} version 1, day of 2026-03-01: orders_placed is 8, it should be 9"
     assert out.getvalue().strip() == said
     assert rows() == before
     rebuild()
@@ -130,6 +130,64 @@ def test_without_runs_there_is_nothing_to_count(db: None, rebuild: Rebuild) -> N
 def test_what_cannot_be_counted_is_refused(db: None, rebuild: Rebuild, args: tuple[str, ...], said: str) -> None:
     with pytest.raises(CommandError, match=said):
         rebuild(*args)
+
+
+# --- months ------------------------------------------------------------------------------------------------------
+
+
+def months() -> list[tuple[Any, ...]]:
+    figures = ("date", "version_number", "metrics__total_executions")
+    return sorted(WorkflowMetricsMonth.objects.values_list("workflow__name", *figures))
+
+
+def test_a_month_is_written_when_its_last_day_is_over(frozen_clock: Any) -> None:
+    frozen_clock(NOON)
+    desk = make_desk()
+    for at, version in ((NOON - 20 * DAY, 1), (NOON - 11 * DAY, 1), (NOON - 10 * DAY, 2), (NOON, 1)):
+        desk.run(at, version=version)
+    rollup.close_days()
+    february = [("Measured 0", date(2026, 2, 1), 1, 2), ("Measured 0", date(2026, 2, 1), 2, 1)]
+    assert months() == february
+    frozen_clock(NOON + 21 * DAY)
+    rollup.close_days()
+    assert months() == february, "it is the last of March"
+    frozen_clock(NOON + 22 * DAY)
+    rollup.close_days()
+    assert months() == [*february, ("Measured 0", date(2026, 3, 1), 1, 1)]
+
+
+def test_a_month_follows_its_days(frozen_clock: Any, rebuild: Rebuild) -> None:
+    frozen_clock(NOON)
+    desk = make_desk()
+    run = desk.run(NOON - 20 * DAY, version=2)
+    rollup.close_days()
+    rollup.roll_up([note(desk.run(NOON - 19 * DAY))])
+    assert [row[2:] for row in months()] == [(1, 1), (2, 1)]
+    ending = note(run)
+    run.delete()
+    rollup.roll_up([ending])
+    assert [row[2:] for row in months()] == [(1, 1)]
+    rollup.roll_up([note(desk.run(NOON))])
+    assert [row[1] for row in months()] == [date(2026, 2, 1)], "March is not over"
+
+
+def test_a_month_that_differs_from_its_days_is_named_and_mended(frozen_clock: Any, rebuild: Rebuild) -> None:
+    frozen_clock(NOON)
+    desk = make_desk()
+    desk.run(NOON - 20 * DAY, orders_placed=3)
+    rebuild()
+    row = WorkflowMetricsMonth.objects.get()
+    row.metrics["orders_placed"] = 5
+    row.save()
+    out = StringIO()
+    with pytest.raises(CommandError, match="1 figures differ"):
+        call_command("rebuild_metrics", "--check", stdout=out)
+    assert "month of 2026-02-01: orders_placed is 5, it should be 3" in out.getvalue()
+    rebuild("--workflow", "Measured 0")
+    assert "adds up" in rebuild("--check")
+    WorkflowMetricsMonth.objects.all().delete()
+    rebuild()
+    assert "adds up" in rebuild("--check")
 
 
 # --- the days that are over --------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ from tradingsite.common.models import (
 )
 from workflows.choices import WorkflowType
 from workflows.metrics import Tally
-from workflows.models import MetricsCoverage, Strategy, Workflow, WorkflowMetrics, WorkflowVersion
+from workflows.models import MetricsCoverage, Strategy, Workflow, WorkflowMetrics, WorkflowMetricsMonth, WorkflowVersion
 
 _BARS = [(100.0, 104.0, 99.0, 101.0), (101.0, 105.0, 100.0, 102.0), (103.0, 110.0, 90.0, 95.0)]
 _SERIES = {"timeframe": "1d", "adjustment": "none"}
@@ -165,10 +165,11 @@ class Rows:
         # The desk's own zone is covered, so that both the table and the runs are read.
         for zone in (settings.DESK_TIME_ZONE, f"Zone/{self.count}"):
             MetricsCoverage.objects.get_or_create(zone=zone, defaults={"through": utcnow().date() - timedelta(days=5)})
-        WorkflowMetrics.objects.create(
-            zone=settings.DESK_TIME_ZONE, workflow_id=run.workflow_id, date=day, version_number=1,
-            metrics=Tally(by_status=Counter(completed=self.count)).to_json(),
-        )  # fmt: skip
+        figures = Tally(by_status=Counter(completed=self.count)).to_json()
+        for rows, date in ((WorkflowMetrics, day), (WorkflowMetricsMonth, day.replace(year=1990 + self.count, day=1))):
+            rows.objects.create(
+                zone=settings.DESK_TIME_ZONE, workflow_id=run.workflow_id, date=date, version_number=1, metrics=figures
+            )
 
     def _agents(self, author: AbstractBaseUser, run: WorkflowExecution) -> None:
         agent = Agent.objects.create(
