@@ -23,6 +23,7 @@ from tradingsite.common.clock import rfc3339, utcnow
 from tradingsite.common.contracts.jobs import JobType, job_types
 from tradingsite.common.contracts.registry import UnknownName
 from tradingsite.common.errors import FieldError, PermissionDenied, ValidationFailed
+from tradingsite.common.owners import require_owner
 from tradingsite.common.roles import Role
 
 __all__ = [
@@ -257,13 +258,6 @@ def _locked(schedule_id: UUID, *, deleted: bool = False) -> Schedule:
     return row
 
 
-def _may_change(actor: Actor, row: Schedule) -> None:
-    if actor.kind == "system" or actor.may(Role.OPERATOR):
-        return
-    if row.created_by_id is None or row.created_by_id != actor.user_id:
-        raise PermissionDenied("Somebody else made this schedule; an operator may change it.")
-
-
 def _nothing(row: Schedule) -> None:
     return None
 
@@ -278,7 +272,7 @@ def schedule_update(
         ScheduleNotFound, ValidationFailed, PermissionDenied, ScheduleNameTaken, PreconditionFailed
     """
     row = _locked(schedule_id)
-    _may_change(actor, row)
+    require_owner(actor=actor, created_by_id=row.created_by_id)
     precondition(row)
     before = summary(row)
     options = {**{name: getattr(row, name) for name in OPTIONS}, **{k: v for k, v in changes.items() if k in OPTIONS}}
@@ -323,7 +317,7 @@ def schedule_switch(*, actor: Actor, schedule_id: UUID, enabled: bool) -> Schedu
         ScheduleNotFound, PermissionDenied
     """
     row = _locked(schedule_id)
-    _may_change(actor, row)
+    require_owner(actor=actor, created_by_id=row.created_by_id)
     if row.enabled != enabled or row.paused_reason:
         row.enabled = enabled
         row.paused_reason = ""
@@ -343,7 +337,7 @@ def schedule_run(*, actor: Actor, schedule_id: UUID) -> ScheduleFire:
         ScheduleNotFound, PermissionDenied
     """
     row = _locked(schedule_id)
-    _may_change(actor, row)
+    require_owner(actor=actor, created_by_id=row.created_by_id)
     fire = firing.fire_by_hand(row, actor_name=actor.name)
     audit.record(actor=actor, action="schedule.run", target=row, after={"fire_id": str(fire.pk)})
     return fire
@@ -357,7 +351,7 @@ def schedule_delete(*, actor: Actor, schedule_id: UUID, precondition: Preconditi
         ScheduleNotFound, PermissionDenied, PreconditionFailed
     """
     row = _locked(schedule_id)
-    _may_change(actor, row)
+    require_owner(actor=actor, created_by_id=row.created_by_id)
     precondition(row)
     row.deleted_at = utcnow()
     row.save(update_fields=["deleted_at"])
@@ -377,7 +371,7 @@ def schedule_restore(*, actor: Actor, schedule_id: UUID) -> Schedule:
     if Schedule.objects.alive().filter(pk=schedule_id).exists():
         raise ScheduleNotDeleted
     row = _locked(schedule_id, deleted=True)
-    _may_change(actor, row)
+    require_owner(actor=actor, created_by_id=row.created_by_id)
     row.deleted_at, row.enabled = None, False
     _save(row)
     audit.record(actor=actor, action="schedule.restore", target=row, after=summary(row))
