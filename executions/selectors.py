@@ -30,7 +30,7 @@ def executions_visible() -> QuerySet[WorkflowExecution]:
     )
 
 
-def executions_listed() -> QuerySet[WorkflowExecution, dict[str, Any]]:
+def executions_listed() -> QuerySet[WorkflowExecution, Any]:
     """Return of all runs what a list shows, as plain values: a page of models takes four times as long to make."""
     return WorkflowExecution.objects.values(
         "id", "workflow_id", "workflow__name", "strategy_id", "strategy__name", "task_id", "status", "progress", "mode",

@@ -67,7 +67,7 @@ class TaskDetail(Task):
     created_by_id: int | None
 
 
-def tasks_listed() -> QuerySet[WorkflowExecution, dict[str, Any]]:
+def tasks_listed() -> QuerySet[WorkflowExecution, Any]:
     """Return of all runs what a list shows of their present tasks, as plain values."""
     return WorkflowExecution.objects.values(
         "id", "task_id", "strategy_id", "strategy__name", "status", "priority", "progress", "attempts", "created_at",

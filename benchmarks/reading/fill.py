@@ -4,9 +4,10 @@ The volume grows over time. One workflow of a hundred makes a fifth of it, one w
 those two an average over all workflows is wrong, which is what a planner goes by. Nearly all runs are over; some wait.
 """
 
+import contextlib
 import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -28,6 +29,7 @@ WORKFLOWS, STRATEGIES_EACH, INLINE, YEARS = 100, 3, 3, 2
 HOT, RETIRED, NEW = 0, WORKFLOWS - 2, WORKFLOWS - 1
 WAITING, RUNNING = 200, 40
 WITH_STEPS = 50_000
+BITE = 100_000
 USERNAME = "bench"
 
 # Per column what a row holds; `g` offers n, at (created), r1 … r6 (uniform), w (workflow), s (strategy), status, took.
@@ -176,6 +178,46 @@ def migrate() -> None:
     call_command("migrate", interactive=False, verbosity=0)
 
 
+def runs_write(total: int, user: Any) -> None:
+    """Write `total` runs of `user`, with the workflows and strategies they hang on, into the tables as they are."""
+    values = {**_definitions(user), "total": total, "end": utcnow() - timedelta(seconds=30), "results": _results()}
+    table = WorkflowExecution._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setseed(0.4)")
+        cursor.execute("SELECT column_name FROM information_schema.columns WHERE table_name = %s", [table])
+        columns = [name for (name,) in cursor.fetchall()]
+        if unknown := set(columns) - set(_RUN):
+            raise LookupError(f"benchmarks/reading/fill.py does not fill these columns of a run: {sorted(unknown)}")
+        chosen = ", ".join(_RUN[name] for name in columns)
+        statement = f"INSERT INTO {table} ({', '.join(columns)}) SELECT {chosen} FROM ({_ROWS}) g"
+        for low in range(1, total + 1, BITE):
+            cursor.execute(statement, {**values, "low": low, "high": min(low + BITE - 1, total)})
+        cursor.execute(_STEPS, [min(WITH_STEPS, total)])
+        cursor.execute(_EARLIER)
+    counts = WorkflowExecution.objects.order_by().values_list("workflow_id").annotate(Count("pk"))
+    for workflow_id, count in counts:
+        Workflow.objects.filter(pk=workflow_id).update(executions_count=count)
+
+
+@contextlib.contextmanager
+def _without_indexes() -> Iterator[None]:
+    """Make the indexes of the runs at the end, all at once, which takes a third of the time."""
+    with connection.cursor() as cursor:
+        # A lost benchmark is filled anew.
+        cursor.execute("SET synchronous_commit = off; SET maintenance_work_mem = '512MB'")
+        cursor.execute(
+            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s"
+            " AND indexname NOT IN (SELECT conname FROM pg_constraint)",
+            [WorkflowExecution._meta.db_table],
+        )
+        indexes = cursor.fetchall()
+        for name, _ in indexes:
+            cursor.execute(f'DROP INDEX "{name}"')
+        yield
+        for _, definition in indexes:
+            cursor.execute(definition)
+
+
 def fill(total: int, write: Callable[[str], object]) -> None:
     """Fill the empty database with `total` runs and what they hang on."""
     began = time.perf_counter()
@@ -183,38 +225,11 @@ def fill(total: int, write: Callable[[str], object]) -> None:
     user = get_user_model().objects.create_user(USERNAME, password=None)
     user.groups.add(Group.objects.get(name=Role.VIEWER.slug))
     account_ensure_default(actor=Actor.system("benchmark"))
-    values = {**_definitions(user), "total": total, "end": utcnow() - timedelta(seconds=30), "results": _results()}
-    table = WorkflowExecution._meta.db_table
-    with connection.cursor() as cursor:
-        # A lost benchmark is filled anew.
-        cursor.execute("SET synchronous_commit = off; SET maintenance_work_mem = '512MB'; SELECT setseed(0.4)")
-        cursor.execute("SELECT column_name FROM information_schema.columns WHERE table_name = %s", [table])
-        columns = [name for (name,) in cursor.fetchall()]
-        if unknown := set(columns) - set(_RUN):
-            raise SystemExit(f"A run has columns that benchmarks/reading/fill.py does not fill: {sorted(unknown)}")
-        # Indexes are made at the end, all at once, which takes a third of the time.
-        cursor.execute(
-            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s"
-            " AND indexname NOT IN (SELECT conname FROM pg_constraint)",
-            [table],
-        )
-        indexes = cursor.fetchall()
-        for name, _ in indexes:
-            cursor.execute(f'DROP INDEX "{name}"')
-        bite = 100_000
-        statement = f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(_RUN[name] for name in columns)} FROM ({_ROWS}) g"
-        for low in range(1, total + 1, bite):
-            cursor.execute(statement, {**values, "low": low, "high": min(low + bite - 1, total)})
-        write(f"{total:,} runs written after {time.perf_counter() - began:.0f} s")
-        for _, definition in indexes:
-            cursor.execute(definition)
-        cursor.execute(_STEPS, [min(WITH_STEPS, total)])
-        cursor.execute(_EARLIER)
-    counts = WorkflowExecution.objects.order_by().values_list("workflow_id").annotate(Count("pk"))
-    for workflow_id, count in counts:
-        Workflow.objects.filter(pk=workflow_id).update(executions_count=count)
-    write(f"the figures of each day after {time.perf_counter() - began:.0f} s")
+    with _without_indexes():
+        runs_write(total, user)
+    write(f"{total:,} runs written after {time.perf_counter() - began:.0f} s")
     call_command("rebuild_metrics", stdout=io.StringIO())
+    write(f"the figures of each day counted after {time.perf_counter() - began:.0f} s")
     with connection.cursor() as cursor:
         # What autovacuum does on a living desk.
         cursor.execute("VACUUM (ANALYZE)")
