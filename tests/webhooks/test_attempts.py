@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import from_regex, text
 
 from safety.models import AuditLog
 from tests.support.receiver import Receiver
@@ -104,6 +106,16 @@ def test_a_receiver_may_ask_for_a_longer_pause_up_to_a_day(said: str, least: int
     again = schedule.next_attempt(1, now, schedule.retry_after({"retry-after": said}, now))
     assert again is not None
     assert least <= (again - now).total_seconds() <= most
+
+
+@given(text() | from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d{1,3}:\d{1,3}:\d{1,3} ([+-]\d{1,20}|GMT|)"))
+def test_whatever_a_receiver_asks_for_is_a_pause_or_nothing(said: str) -> None:
+    now = datetime(2026, 1, 5, tzinfo=UTC)
+    asked = schedule.retry_after({"retry-after": said}, now)
+    assert asked is None or asked >= timedelta(0)
+    again = schedule.next_attempt(1, now, asked)
+    assert again is not None
+    assert 5 * SECOND <= again - now <= timedelta(hours=24)
 
 
 @pytest.mark.django_db

@@ -44,6 +44,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
         return timedelta(seconds=min(int(text[:9]), int(RETRY_AFTER_MAX.total_seconds())))
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, TypeError, OverflowError):
+        # Whatever a stranger writes there.
         return None
     return max((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now, timedelta(0))
