@@ -126,6 +126,27 @@ def test_an_offset_is_not_committed_before_its_record_is_a_row(
     assert committed(kafka, "never") == 0
 
 
+def test_a_database_slower_than_the_groups_patience_loses_nothing(
+    kafka: Cluster, make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, settings: Any, caplog: Any
+) -> None:
+    settings.KAFKA_CONFIG = {**settings.KAFKA_CONFIG, "max.poll.interval.ms": 2500}
+    receive, slept = inbox.receive, threading.Event()
+
+    def slow(records: list[Record]) -> Any:
+        if not slept.is_set():
+            slept.set()
+            time.sleep(4)
+        return receive(records)
+
+    monkeypatch.setattr(inbox, "receive", slow)
+    write(kafka, make_run(), 3)
+    with consuming("patient"):
+        assert slept.wait(20)
+        wait_until("the whole topic", lambda: committed(kafka, "patient") == 3, 30)
+    assert InboxMessage.objects.count() == 3
+    assert "_MAX_POLL_EXCEEDED" in caplog.text, "the control: who does not poll is thrown out"
+
+
 def test_a_group_that_reads_everything_again_finds_every_row(kafka: Cluster, make_run: Callable[..., Any]) -> None:
     write(kafka, make_run(), 20)
     for group in ("first", "second"):

@@ -174,6 +174,10 @@ def test_replaying_in_the_admin_says_what_became_of_each(browser: Callable[..., 
         topic=TOPIC, partition=0, offset=0, key=good.key, value=good.value, size=len(good.value or b""),
         digest="d", reason=Reason.UNKNOWN_RUN, detail="there was none",
     )  # fmt: skip
+    shown = browser("admin").get(
+        reverse("admin:executions_parkedrecord_change", args=[ParkedRecord.objects.get(offset=0).pk])
+    )
+    assert str(run.pk) in shown.content.decode()
     ids = list(ParkedRecord.objects.values_list("pk", flat=True))
     page = browser("admin").post(
         reverse("admin:executions_parkedrecord_changelist"),
