@@ -33,6 +33,8 @@ hypothesis_settings.load_profile("suite")
 PASSWORD = "correct horse battery staple"
 
 
+# Who may do what, what pages show and how many queries a page takes: nothing of it comes from the database's kind.
+_SAME_EVERYWHERE = {"pages", "permissions", "queries"}
 _DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup"}
 
 
@@ -42,6 +44,8 @@ def _says_something(item: pytest.Item, on_postgres: bool) -> bool:
         return on_postgres
     if not on_postgres or item.get_closest_marker("e2e") is not None:
         return True
+    if item.path.parent.name in _SAME_EVERYWHERE:
+        return False
     uses_database = _DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
     return bool(uses_database) or item.get_closest_marker("django_db") is not None
 
