@@ -1,6 +1,6 @@
 """What agents contribute, added up in SQL from what was said with them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db.models import Avg, Count, Exists, F, Max, OuterRef, Q, QuerySet, Sum, Window
@@ -53,9 +53,8 @@ def performance_by(key: str, messages: QuerySet[AgentConversation]) -> list[dict
     }
     for value, influenced in _influenced(key, rows.filter(_ANSWERS)):
         figures[value]["decisions_influenced"] = influenced or 0
-    for name, percent in _PERCENTILES.items():
-        for value, latency in _latencies(key, rows.filter(_ANSWERS, latency_ms__isnull=False), percent):
-            figures[value][name] = latency
+    for value, name, latency in _latencies(key, rows.filter(_ANSWERS, latency_ms__isnull=False)):
+        figures[value][name] = latency
     return [figures[value] for value in sorted(figures, key=str)]
 
 
@@ -67,11 +66,20 @@ def _influenced(key: str, answers: QuerySet[AgentConversation]) -> Any:
     return firsts.values_list(key).annotate(Sum("workflow_execution__decisions_made"))
 
 
-def _latencies(key: str, answers: QuerySet[AgentConversation], percent: int) -> Any:
-    """Return (value of key, latency) at the nearest rank: the first that at least `percent` of all do not exceed."""
+def _latencies(key: str, answers: QuerySet[AgentConversation]) -> Iterator[tuple[Any, str, float]]:
+    """Yield (value of key, name, latency) at the nearest rank: the first that `percent` of all do not exceed.
+
+    SQLite has no percentile of its own, so both databases number the rows.
+    """
     ranked = answers.annotate(
-        # 100 * rank first reaches percent * count at the rank that is looked for. SQLite has no percentile of its own.
-        over=Window(RowNumber(), partition_by=F(key), order_by=[F("latency_ms").asc(), F("pk").asc()]) * 100
-        - Window(Count("pk"), partition_by=F(key)) * percent
+        rank=Window(RowNumber(), partition_by=F(key), order_by=F("latency_ms").asc()),
+        among=Window(Count("pk"), partition_by=F(key)),
     )
-    return ranked.filter(over__gte=0, over__lt=100).values_list(key, "latency_ms")
+    wanted = Q()
+    for percent in _PERCENTILES.values():
+        # The rank r with (r - 1) / n < percent / 100 <= r / n.
+        wanted |= Q(rank__gte=F("among") * percent / 100.0, rank__lt=F("among") * percent / 100.0 + 1)
+    for value, latency, rank, among in ranked.filter(wanted).values_list(key, "latency_ms", "rank", "among"):
+        for name, percent in _PERCENTILES.items():
+            if rank == -(-among * percent // 100):
+                yield value, name, latency
