@@ -26,6 +26,7 @@ MAX_URL_LENGTH = 2000
 RESOLVE_TIMEOUT_S = 5.0
 USER_AGENT = "trading-desk/1.0"
 _PORTS = {"http": 80, "https": 443}
+_UNSENDABLE = "The request to {} cannot be sent: a header has characters that none may have."
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -200,8 +201,9 @@ def call(
     try:
         response = connection.handle_request(request)
         body, whole = _read(response.iter_stream(), max_bytes)
-    except httpcore.LocalProtocolError as error:
-        raise OutboundFailed(f"The request to {host} cannot be sent: {error}.") from None
+    except httpcore.LocalProtocolError:
+        # Its text has the header, which may be a key.
+        raise OutboundFailed(_UNSENDABLE.format(host)) from None
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
         raise OutboundUnreachable(f"{host} broke off: {str(error) or type(error).__name__}.") from None
     finally:
@@ -277,7 +279,7 @@ def _look_up(host: str, port: int, found: "queue.SimpleQueue[list[Address] | Non
         found.put(None)
 
 
-def _request_headers(url: httpx.URL, content: bytes, headers: Mapping[str, str]) -> list[tuple[str, str]]:
+def _request_headers(url: httpx.URL, content: bytes, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     given = {name.lower() for name in headers}
     own = {
         "Host": url.netloc.decode("ascii"),
@@ -286,7 +288,11 @@ def _request_headers(url: httpx.URL, content: bytes, headers: Mapping[str, str])
         "Connection": "close",
         "Content-Length": str(len(content)),
     }
-    return [*((name, value) for name, value in own.items() if name.lower() not in given), *headers.items()]
+    sent = {**{name: value for name, value in own.items() if name.lower() not in given}, **headers}
+    try:
+        return [(name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()]
+    except UnicodeEncodeError:
+        raise OutboundFailed(_UNSENDABLE.format(url.host)) from None
 
 
 def _read(pieces: Iterable[bytes], max_bytes: int) -> tuple[bytes, bool]:
