@@ -72,6 +72,25 @@ def test_nobody_overwrites_what_somebody_else_has_changed(api: Api) -> None:
     assert Webhook.objects.get().name == "One"
 
 
+def test_a_change_that_changes_nothing_is_none_and_a_new_address_starts_afresh(api: Api, there: Receiver) -> None:
+    client = api("trader")
+    one = made(client, url=there.url)
+    url = f"/api/webhooks/{one['id']}"
+    seen = client.get(url)["ETag"]
+    assert client.put(url, body(there.url), format="json")["ETag"] == seen
+    assert list(AuditLog.objects.values_list("action", flat=True)) == ["webhook.create"]
+    there.answer = lambda request, send: send(500)
+    happen()
+    send_due(one["id"])
+    assert client.get(url).json()["failing_since"] is not None
+    moved = client.patch(url, {"url": there.url + "/new"}, format="json")
+    assert moved.json()["failing_since"] is None
+    assert moved["ETag"] != seen
+    row = AuditLog.objects.get(action="webhook.update")
+    assert row.after["changed"] == ["failing_since", "url"]
+    assert there.url not in str([row.before, row.after]), "an address may be as good as a password"
+
+
 def test_what_the_desk_notes_of_deliveries_is_no_change_of_the_webhook(api: Api, there: Receiver) -> None:
     client = api("trader")
     one = made(client, url=there.url)

@@ -92,11 +92,16 @@ def webhook_update(
         enabled = fields.pop("enabled", webhook.enabled)
         if enabled != webhook.enabled:
             fields |= _switched(enabled)
-        for name, value in fields.items():
-            setattr(webhook, name, value)
-        if (after := _facts(webhook)) != before or fields:
+        if fields.get("url", webhook.url) != webhook.url:
+            # How the old address did says nothing of the new one.
+            fields["failing_since"] = None
+        changed = [name for name, value in fields.items() if getattr(webhook, name) != value]
+        for name in changed:
+            setattr(webhook, name, fields[name])
+        if changed:
             webhook.version += 1
-            webhook.save()
+            webhook.save(update_fields=[*changed, "version"])
+            after = {**_facts(webhook), "changed": sorted(changed)}
             audit.record(actor=actor, action="webhook.update", target=webhook, before=before, after=after)
     return webhook
 
