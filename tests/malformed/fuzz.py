@@ -5,7 +5,7 @@ The same seed makes the same requests, so that a fault found once can be found a
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -39,6 +39,21 @@ ODD_HEADERS: tuple[tuple[str, str], ...] = (
 )
 
 
+# Where the things are listed that a member's name stands for.
+KINDS = {
+    "workflow_id": "workflows",
+    "strategy_id": "strategies",
+    "execution_id": "runs",
+    "workflow-executions": "runs",
+    "webhook_id": "webhooks",
+    "delivery_id": "deliveries",
+    "task_id": "tasks",
+    "agent_id": "agents",
+    "schedules": "scheduler",
+    "symbol": "instruments",
+}
+
+
 @dataclass(frozen=True)
 class Sent:
     """One request as it goes out."""
@@ -57,16 +72,25 @@ class Fuzz:
     """Makes requests of the routes in an OpenAPI description.
 
     Args:
-        known: ids that are there, tried wherever an id is asked for.
+        known: ids that are there, by the last part of the path that lists their kind.
+        sound: bodies that are taken, by `method path` without `/api/v1`; half of the bodies of such a route are one of
+            them, most of those with a single thing changed.
         skipped: parts of paths that are not called.
     """
 
     def __init__(
-        self, description: Mapping[str, Any], *, seed: int, known: Sequence[str], skipped: Sequence[str] = ()
+        self,
+        description: Mapping[str, Any],
+        *,
+        seed: int,
+        known: Mapping[str, Sequence[str]],
+        sound: Mapping[str, Any],
+        skipped: Sequence[str] = (),
     ) -> None:
         self._random = Random(seed)
         self._shapes: Mapping[str, Any] = description.get("components", {}).get("schemas", {})
-        self._known = list(known)
+        self._known = known
+        self._sound = sound
         self.routes = [
             (method, path, {**operation, "parameters": [*item.get("parameters", ()), *operation.get("parameters", ())]})
             for path, item in sorted(description["paths"].items())
@@ -80,11 +104,15 @@ class Fuzz:
         parameters = {(one["in"], one["name"]): one for one in operation["parameters"]}
         for name in re.findall(r"\{(\w+)\}", path):
             schema = parameters.get(("path", name), {}).get("schema", {"type": "string", "format": "uuid"})
-            path = path.replace(f"{{{name}}}", quote(self._text(self._valued(schema, name)), safe="") or "x")
+            listed = path.partition(f"/{{{name}}}")[0].rpartition("/")[2]
+            # What is deleted is lost to the requests that follow.
+            spared = method == "delete" and self._random.random() < 0.8
+            value = self._valued(schema, "nothing" if spared else listed if name in ("id", "pk") else name)
+            path = path.replace(f"{{{name}}}", quote(self._text(value), safe="") or "x")
         query = [
             (name, self._text(self._valued(one.get("schema", {}), name)))
             for (place, name), one in parameters.items()
-            if place == "query" and self._random.random() < 0.35
+            if place == "query" and (one.get("required") or self._random.random() < 0.12)
         ]
         if self._random.random() < 0.05:
             query.append((self._text(self._random.choice(ODD))[:50], "1"))
@@ -92,11 +120,12 @@ class Fuzz:
             # Two of one name, sometimes.
             query += query[:1] if self._random.random() < 0.05 else []
             path += "?" + urlencode(query, errors="replace")
-        body, content_type = self._body(operation.get("requestBody", {}).get("content", {}))
+        sound = self._sound.get(f"{method} {route[1].removeprefix('/api/v1')}")
+        body, content_type = self._body(operation.get("requestBody", {}).get("content", {}), sound)
         headers = dict([self._random.choice(ODD_HEADERS)]) if self._random.random() < 0.15 else {}
         return Sent(method.upper(), path, headers, body, content_type)
 
-    def _body(self, content: Mapping[str, Any]) -> tuple[bytes, str]:
+    def _body(self, content: Mapping[str, Any], sound: Any) -> tuple[bytes, str]:
         if not content:
             return b"", ""
         kind = "application/json" if "application/json" in content else next(iter(content))
@@ -104,12 +133,29 @@ class Fuzz:
             return b"--x\r\nContent-Disposition: form-data; name=file\r\n\r\n\x00\r\n--x--", f"{kind}; boundary=x"
         if self._random.random() < 0.03:
             return self._random.choice((b"", b"{", b"\xff", b"[" * 2000, b'{"a":1,"a":2}', b"\xef\xbb\xbf{}")), kind
-        value = self._valued(content[kind].get("schema", {}), "", odd=0.03)
+        if sound is not None and self._random.random() < 0.5:
+            value = self._changed(sound)
+        else:
+            value = self._valued(content[kind].get("schema", {}), "", odd=0.03)
         if isinstance(value, dict) and self._random.random() < 0.04:
             value[self._random.choice(("", "id", "__class__", "a" * 300, "ä"))] = self._random.choice(ODD)
         if self._random.random() < 0.02:
             kind = self._random.choice(("text/plain", "application/xml", "application/json; charset=utf-7", "x"))
         return json.dumps(value).encode(), kind
+
+    def _changed(self, sound: Any) -> Any:
+        """Return a copy of a body under another name, and in most cases with one value odd or one member gone."""
+        value = json.loads(json.dumps(sound))
+        if isinstance(value, dict) and "name" in value:
+            value["name"] += f" {self._random.randrange(10**9)}"
+        places = list(_places(value))
+        if places and self._random.random() < 0.75:
+            within, key = self._random.choice(places)
+            if isinstance(within, dict) and self._random.random() < 0.15:
+                del within[key]
+            else:
+                within[key] = self._random.choice(ODD)
+        return value
 
     def _valued(self, schema: Mapping[str, Any], name: str, *, odd: float = 0.12, depth: int = 0) -> Any:
         """Return a value that fits the schema, or with the probability `odd` one that may not."""
@@ -152,8 +198,11 @@ class Fuzz:
 
     def _string(self, schema: Mapping[str, Any], name: str) -> str:
         random, form = self._random, schema.get("format", "")
-        if form == "uuid" or name in ("pk", "id") or name.endswith("_id"):
-            return random.choice(self._known)
+        if form == "uuid" or name in self._known or name.endswith("_id"):
+            kind = KINDS.get(name, name)
+            if kind in self._known and random.random() < 0.85:
+                return random.choice(self._known[kind])
+            return random.choice([one for several in self._known.values() for one in several])
         if form == "date-time":
             return random.choice(("2024-01-01T00:00:00Z", "2013-01-02T09:30:00+05:30"))
         if form == "date":
@@ -187,3 +236,11 @@ class Fuzz:
         text = value if isinstance(value, str) else json.dumps(value)
         # A lone surrogate cannot stand in an address; in a body it can.
         return text.encode("utf-8", "replace").decode()
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each member or item within a JSON value as the container and its key."""
+    keys = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        yield value, key
+        yield from _places(value[key])

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
+from executions.jobs import RUN_WORKFLOW
+from market.models import Instrument
 from portfolio.services import account_ensure_default
-from tests.malformed.cases import PRICES, SIGNAL, UNKNOWN_ID, workflow
+from tests.malformed.cases import PRICES, SIGNAL, SIZE, UNKNOWN_ID, workflow
 from tests.malformed.fuzz import Fuzz, Sent
 from tradingsite.common.actor import Actor
 
@@ -20,25 +23,57 @@ ROUNDS = int(os.environ.get("FUZZ_ROUNDS", "1"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
 
+@dataclass
+class World:
+    """What is there to aim at: ids by kind, and bodies that each route takes."""
+
+    known: dict[str, list[str]]
+    sound: dict[str, Any]
+
+
 @pytest.fixture
-def known(api: Callable[..., APIClient], data_dir: Path) -> list[str]:
-    """Ids of what is there: a workflow, its strategy, two runs of it, a webhook, an agent, a schedule."""
+def world(api: Callable[..., APIClient], data_dir: Path) -> World:
+    """Return a desk with one of everything, made by the trader."""
     account_ensure_default(actor=Actor.system("tests"))
+    Instrument.objects.create(symbol="IBM")
     client = api("trader")
-    made = [client.post("/api/workflows", workflow(PRICES, SIGNAL, name="Sound"), format="json")]
-    strategy = {
-        "name": "Sound",
-        "strategy_type": "sma_crossover",
-        "workflow_id": made[0].json()["id"],
-        "symbols": [],
-        "param": {},
-        "enabled": True,
+    made: dict[str, list[str]] = {}
+    sound: dict[str, Any] = {}
+
+    def make(path: str, body: dict[str, Any], *also: str, id_: str = "id") -> str:
+        answer = client.post(f"/api{path}", body, format="json")
+        assert answer.status_code in (201, 202), f"{path}: {answer.content!r}"
+        key: str = answer.json()[id_]
+        made.setdefault(path.rpartition("/")[2] if not also else also[0], []).append(key)
+        sound[f"post {path}"] = body
+        return key
+
+    flow = make("/workflows", workflow(PRICES, SIGNAL, SIZE, name="Sound"))
+    aims = {"strategy_type": "sma_crossover", "workflow_id": flow, "symbols": ["IBM"], "param": {}}
+    plan = make("/strategies", {"name": "Sound", "enabled": True, **aims})
+    for _ in range(3):
+        run = make(f"/workflows/{flow}/execute", {"strategy_id": plan}, "runs", id_="workflow_execution_id")
+        made.setdefault("tasks", []).append(client.get(f"/api/runs/{run}").json()["task_id"])
+    make("/webhooks", {"name": "Sound", "url": "https://1.1.1.1/", "event_types": ["*"]})
+    make("/agents", {"name": "Sound", "kind": "rule", "endpoint": "sma_crossover"})
+    make("/agents", {"name": "Model", "kind": "llm", "llm_config": {"model": "rules"}, "tools": ["a"]})
+    timed = {"schedule": "0 9 * * 1-5", "timezone": "UTC", "enabled": True}
+    job = {"job_type": RUN_WORKFLOW, "config": {"strategy_id": plan, "workflow_id": flow}}
+    make("/scheduler", {"name": "Sound", **timed, **job})
+    make("/auth/keys", {"name": "Sound", "role": "viewer"})
+    sound |= {
+        "post /workflows/{workflow_id}/execute": {"strategy_id": plan, "priority": 3, "symbols": ["IBM"]},
+        "post /workflows/execute-batch": [{"workflow_id": flow, "strategy_id": plan, "symbols": ["IBM"]}],
+        "post /portfolio/orders": {"symbol": "IBM", "side": "buy", "quantity": "1", "source": "sample"},
+        "post /scheduler/preview": timed,
+        "patch /safety/limits": {"position_limit": "1000", "daily_trade_limit": 5},
+        "post /market/instruments": {"symbol": "ODD", "exchange": "XNYS"},
     }
-    made.append(client.post("/api/strategies", strategy, format="json"))
-    hook = {"name": "Sound", "url": "https://1.1.1.1/", "event_types": ["*"]}
-    made.append(client.post("/api/webhooks", hook, format="json"))
-    assert all(answer.status_code == 201 for answer in made), [answer.content for answer in made]
-    return [*(answer.json()["id"] for answer in made), UNKNOWN_ID]
+    for path, kind in (("/workflows", "{id}"), ("/strategies", "{id}"), ("/webhooks", "{id}"), ("/agents", "{id}")):
+        sound |= {f"{method} {path}/{kind}": sound[f"post {path}"] for method in ("put", "patch")}
+    made["instruments"] = ["IBM"]
+    made["nothing"] = [UNKNOWN_ID]
+    return World(made, sound)
 
 
 def send(client: APIClient, sent: Sent) -> Any:
@@ -61,13 +96,17 @@ def complaint(answer: Any) -> str:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", ["trader", "operator"])
-def test_no_request_of_any_route_is_answered_by_a_fault(
-    role: str, api: Callable[..., APIClient], known: list[str]
-) -> None:
+def test_no_request_of_any_route_is_answered_by_a_fault(role: str, api: Callable[..., APIClient], world: World) -> None:
     client = api(role)
     client.raise_request_exception = False
     description = SchemaGenerator().get_schema(request=None, public=True)
-    fuzz = Fuzz(description, seed=SEED + (role == "operator"), known=known, skipped=("/auth/token",))
+    fuzz = Fuzz(
+        description,
+        seed=SEED + (role == "operator"),
+        known=world.known,
+        sound=world.sound,
+        skipped=("/auth/token",),
+    )
     complaints: list[str] = []
     answers: Counter[int] = Counter()
     for _ in range(ROUNDS):
@@ -79,4 +118,4 @@ def test_no_request_of_any_route_is_answered_by_a_fault(
                 complaints.append(f"{found}\n    {sent}")
     assert not complaints, "\n".join([*complaints[:20], str(answers)])
     assert answers.total() == ROUNDS * len(fuzz.routes)
-    assert sum(count for status, count in answers.items() if status < 300) > answers.total() // 10, answers
+    assert sum(count for status, count in answers.items() if status < 300) > answers.total() // 4, answers
