@@ -74,9 +74,13 @@ class Cluster:
         return len(dead)
 
     def wait_for_workers(self) -> None:
-        """Return when as many workers as were started are heard of."""
-        alive = "SELECT count(*) FROM worker_heartbeats WHERE last_seen > now() - interval '5 s'"
-        wait_until("the heartbeat of each worker", lambda: self.ask(alive)[0][0] >= len(self.workers), 60)
+        """Return when each worker was heard of a moment ago."""
+        alive = "SELECT split_part(name, '@', 1) FROM worker_heartbeats WHERE last_seen > now() - interval '4 s'"
+
+        def heard() -> bool:
+            return {program.name for program in self.workers.values()} <= {name for (name,) in self.ask(alive)}
+
+        wait_until("the heartbeat of each worker", heard, 60)
 
     # --- runs
 

@@ -69,41 +69,41 @@ def test_a_run_can_be_cancelled_in_each_state_and_nothing_comes_after(cluster: C
         for run in runs:
             walk.post(cluster.client, f"/api/runs/{run}/cancel", {}, status)
 
-    with cluster.scenario("cancelled in each state", seconds=60):
-        # While it waits: the workers are busy with others.
-        busy = cluster.start(4, wait=2.0)
+    with cluster.scenario("cancelled in each state", seconds=60) as figures:
+        # Its worker is dead and nobody has noticed.
+        (orphan,) = cluster.start(1, wait=30, ends=CANCELLED)
+        cluster.kill(cluster.workers[cluster.wait_for_step(orphan, "second")])
+        figures.kills = 1
+        cluster.worker()
+        cancel([orphan])
+
+        # While it waits: the worker that is left is busy with others.
+        busy = cluster.start(2, wait=2.0)
         for run in busy:
             cluster.wait_for_step(run, "second")
         waiting = cluster.start(SIZES.cancels, ends=CANCELLED)
         cancel(waiting)
         cluster.wait_for("cancelled", waiting, 10)
-        cluster.wait_for("completed", busy, 60)
 
-        for _ in range(max(1, SIZES.cancels // 4)):
-            # Within a step.
-            within = cluster.start(2, wait=30, ends=CANCELLED)
-            for run in within:
+        # Within a step.
+        within = list[str]()
+        for _ in range(SIZES.cancels // 2):
+            two = cluster.start(2, wait=30, ends=CANCELLED)
+            for run in two:
                 cluster.wait_for_step(run, "second")
-            cancel(within)
-            cluster.wait_for("cancelled", within, 20)
-
-        # Its worker is dead and nobody has noticed.
-        orphans = cluster.start(1, wait=30, ends=CANCELLED)
-        cluster.wait_for_step(orphans[0], "second")
-        pid = cluster.wait_for_step(orphans[0], "second")
-        cluster.kill(cluster.workers[pid])
-        cluster.worker()
-        cancel(orphans)
-        cluster.wait_for("cancelled", orphans, 60)
+            cancel(two)
+            cluster.wait_for("cancelled", two, 20)
+            within += two
 
         # It was cancelled before, and was retried.
         for run in waiting:
             walk.post(cluster.client, f"/api/runs/{run}/retry", {}, 202)
             cluster.runs[run] = ("completed",)
-        cluster.wait_for("completed", waiting, 60)
+        cluster.wait_for("completed", [*busy, *waiting], 60)
 
         # It is over.
-        cancel([*waiting, *within, *orphans], 409)
+        cluster.wait_for("cancelled", [orphan], 60)
+        cancel([*waiting, *within, orphan], 409)
         cluster.wait_for_workers()
     begun = "SELECT count(*) FROM fault_mark WHERE step = 'third' AND execution_id = ANY(%s::uuid[])"
-    assert cluster.ask(begun, [*within, *orphans]) == [(0,)]
+    assert cluster.ask(begun, [*within, orphan]) == [(0,)]
