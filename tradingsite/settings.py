@@ -150,6 +150,8 @@ def _database() -> dict[str, object]:
         database["OPTIONS"] = {
             # A process that stands still inside a transaction must not keep its locks from all the others.
             "options": "-c idle_in_transaction_session_timeout=10s",
+            # The writes of runs are sent apart from their values; the server plans them once per connection.
+            "prepare_threshold": 2,
             **dict(database.get("OPTIONS", {})),
             "pool": {
                 "min_size": 1,

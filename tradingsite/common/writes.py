@@ -7,6 +7,7 @@ statement; SQLite, to which no trip leads, takes the same statements one after a
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Protocol
 
 from django.db import connection, models, transaction
@@ -87,6 +88,20 @@ def insert(row: models.Model) -> Write:
         params.append(field.get_db_prep_save(field.pre_save(row, True), connection=connection))
     places = ", ".join(["%s"] * len(names))
     return Write(f'INSERT INTO "{row._meta.db_table}" ({", ".join(names)}) SELECT {places} WHERE true', params)
+
+
+def kept(*rows: models.Model) -> None:
+    """Let rows know that they are in the database by now: saving one again changes it."""
+    for row in rows:
+        row._state.adding, row._state.db = False, connection.alias
+
+
+def database_now(later: timedelta = timedelta(0)) -> str:
+    """Return the present moment on the database's own clock as an expression of its SQL."""
+    seconds = later.total_seconds()
+    if connection.vendor == "postgresql":
+        return f"(statement_timestamp() + interval '{seconds} seconds')"
+    return f"strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '{seconds:+} seconds')"
 
 
 def _pairs(model: type[models.Model], fields: Mapping[str, Any]) -> tuple[list[str], list[Any]]:
@@ -174,6 +189,9 @@ def _prepared_cursor() -> Any:
     """Return a cursor whose statements the server prepares once and then knows, with Django's errors and logs."""
     from django.db.backends.postgresql.base import ServerBindingCursor
 
+    if connection.queries_logged:
+        # Who reads a log wants the values, which are not in the text of a prepared statement.
+        return connection.cursor()
     connection.ensure_connection()
     # The stubs know neither the one's parent nor the other.
     cursor = ServerBindingCursor(connection.connection)  # type: ignore[call-arg]
