@@ -63,7 +63,9 @@ def state(*, strategy_id: UUID | None = None) -> KillState:
 def state_of(scopes: list[str]) -> KillState:
     """Return the state of `scopes`, the widest first. Never raises: what cannot be read is active."""
     try:
-        rows = {row.scope: row for row in KillSwitch.objects.filter(scope__in=scopes, active=True)}
+        # Asked before every step and every order: making the query anew each time would cost more than asking.
+        found_in = f"SELECT * FROM kill_switch WHERE active AND scope IN ({', '.join(['%s'] * len(scopes))})"
+        rows = {row.scope: row for row in KillSwitch.objects.raw(found_in, scopes)}
     except DatabaseFault:
         return _state(scopes, {}, f"{DATABASE} {UNREADABLE}")
     return _state(scopes, rows)
