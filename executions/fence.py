@@ -9,16 +9,16 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models import F
+from django.db.models.functions import Now
 
 from executions.choices import ExecutionStatus
 from executions.errors import LeaseLost
 from executions.models import WorkflowExecution
-from executions.news import news_of, news_written, tell_status, topic_hears
+from executions.news import news_of, news_written, status_event, topic_hears
 from tradingsite.common.clock import utcnow
 from tradingsite.common.live.events import Event
-from tradingsite.common.writes import Part, Sql, update, write
+from tradingsite.common.writes import Part, Sql, Write, database_now, update, write
 
 LEASE = timedelta(seconds=6)
 
@@ -32,32 +32,56 @@ class Claim:
     worker: str
     # On this process's own clock, from before the lease was written: it never seems longer here than it is there.
     since: float = field(compare=False)
+    # The run as the claim left it.
+    run: WorkflowExecution | None = field(default=None, compare=False, repr=False)
 
 
-@transaction.atomic
 def claim(execution_id: UUID, worker: str) -> Claim | None:
     """Take the run, if it waits or its lease has run out; None when it is somebody else's or over.
 
     One conditional UPDATE decides, so that of any number of workers with the same message exactly one goes on.
     """
-    now, since = utcnow(), time.monotonic()
-    free = Q(status=ExecutionStatus.PENDING) | Q(status=ExecutionStatus.RUNNING, lease_until__lt=Now())
-    taken = WorkflowExecution.objects.filter(
-        free, pk=execution_id, cancel_requested_at=None, attempts__lt=F("max_attempts")
-    ).update(
-        status=ExecutionStatus.RUNNING,
-        fence=F("fence") + 1,
-        attempts=F("attempts") + 1,
-        lease_owner=worker[:100],
-        lease_until=Now() + LEASE,
-        started_at=Coalesce(F("started_at"), now),
-        updated_at=now,
-    )
-    if not taken:
-        return None
-    execution = WorkflowExecution.objects.get(pk=execution_id)
-    tell_status(execution)
-    return Claim(execution_id, execution.fence, worker, since)
+    seen = None
+    while True:
+        since = time.monotonic()
+        run = WorkflowExecution.objects.select_related("workflow", "strategy").filter(pk=execution_id).first()
+        if run is None or (run.fence, run.attempts) == seen:
+            return None
+        # What is told of the claim was read before it: a change in between is a reason to look again, once each.
+        seen = (run.fence, run.attempts)
+        if _claimed(run, worker):
+            return Claim(execution_id, run.fence, worker, since, run)
+
+
+def _claimed(run: WorkflowExecution, worker: str) -> bool:
+    """Claim a run as it was read, and let it be so; False when it is not to be had, or not as it was."""
+    now = utcnow()
+    free = Sql(f"status = 'pending' OR status = 'running' AND lease_until < {database_now()}")
+    key = {
+        "id": run.pk,
+        "fence": run.fence,
+        "attempts": run.attempts,
+        "status": free,
+        "cancel_requested_at": Sql("cancel_requested_at IS NULL"),
+        "max_attempts": Sql("attempts < max_attempts"),
+    }
+    fields = {
+        "status": ExecutionStatus.RUNNING,
+        "fence": run.fence + 1,
+        "attempts": run.attempts + 1,
+        "lease_owner": worker[:100],
+        "started_at": run.started_at or now,
+        "updated_at": now,
+    }
+    before = {name: getattr(run, name) for name in fields}
+    for name, value in fields.items():
+        setattr(run, name, value)
+    taken = update(WorkflowExecution, key, {**fields, "lease_until": Sql(database_now(LEASE))})
+    if _written(run.pk, taken, [status_event(run)]):
+        return True
+    for name, value in before.items():
+        setattr(run, name, value)
+    return False
 
 
 def renew(held: Claim) -> bool:
@@ -103,16 +127,24 @@ def fenced_write(
     if unless_cancelled:
         key["cancel_requested_at"] = Sql("cancel_requested_at IS NULL")
     run = update(WorkflowExecution, key, {"updated_at": utcnow(), **fields})
-    news = news_of(held.execution_id, *events)
-    with transaction.atomic() if topic_hears() else contextlib.nullcontext():
-        written = write(run, *others, news)
-        if written is not None:
-            news_written(held.execution_id, news, written[1][-1])
-            return True
+    if _written(held.execution_id, run, events, *others):
+        return True
     if unless_cancelled:
         return False
     _stale(held)
     raise LeaseLost(f"run {held.execution_id} is carried by another worker")
+
+
+def _written(execution_id: UUID, run: Write, events: Sequence[Event], *others: Part) -> bool:
+    """Change a run's row, and if that finds it, write the others and the events; False when it does not."""
+    news = news_of(execution_id, *events)
+    # The topic's message needs the number that the event gets: two statements.
+    with transaction.atomic() if topic_hears() else contextlib.nullcontext():
+        written = write(run, *others, news)
+        if written is None:
+            return False
+        news_written(execution_id, news, written[1][-1])
+        return True
 
 
 def _stale(held: Claim) -> None:

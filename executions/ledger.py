@@ -35,8 +35,10 @@ class RunLedger:
 
     @classmethod
     def load(cls, held: Claim) -> Self:
-        execution = WorkflowExecution.objects.select_related("workflow", "strategy").get(pk=held.execution_id)
-        return cls(held, execution, list(execution.steps.select_related("payload").order_by("index")))
+        rows = WorkflowExecution.objects.select_related("workflow", "strategy")
+        execution = held.run or rows.get(pk=held.execution_id)
+        # Large outputs are read when a step wants them: few runs have one.
+        return cls(held, execution, list(StepExecution.objects.filter(execution=execution).order_by("index")))
 
     @property
     def ended(self) -> bool:
