@@ -1,7 +1,8 @@
 """Calling a worker for a run: the message that names the run, written with the change that needs it."""
 
 from executions.models import WorkflowExecution
-from tradingsite.common.outbox import enqueue_task
+from tradingsite.common.models import OutboxMessage
+from tradingsite.common.outbox import enqueue_task, task_message
 
 TASK, QUEUE = "executions.run", "runs"
 HIGHEST = 9
@@ -16,3 +17,8 @@ def worker_call(run: WorkflowExecution, *, begun: bool = False) -> None:
     """
     priority = HIGHEST if begun else run.priority
     enqueue_task(TASK, args=[str(run.pk)], queue=QUEUE, task_id=run.task_id, priority=priority)
+
+
+def call_of(run: WorkflowExecution) -> OutboxMessage:
+    """Return that message, for who writes it together with the run."""
+    return task_message(TASK, args=[str(run.pk)], queue=QUEUE, task_id=run.task_id, priority=run.priority)

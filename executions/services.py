@@ -10,17 +10,19 @@ from django.db import transaction
 from django.db.models import Q
 
 from executions import endings
-from executions.calls import worker_call
+from executions.calls import call_of, worker_call
 from executions.choices import ExecutionStatus, Mode, OnError, StepStatus, Trigger, task_status
 from executions.errors import ExecutionFinished, ExecutionNotRetryable, StrategyNotRunnable, TaskNotFound
 from executions.models import EarlierTask, StepExecution, WorkflowExecution
-from executions.news import tell_status
+from executions.news import news_of, news_written, status_event, tell_status
 from market.selectors import instruments_by_symbol
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import FieldError, ValidationFailed
+from tradingsite.common.outbox import relay_call
 from tradingsite.common.owners import require_owner
+from tradingsite.common.writes import insert, kept, write
 from workflows.errors import AgentTeamUnavailable
 from workflows.models import Strategy, Workflow
 from workflows.selectors import executable
@@ -62,7 +64,9 @@ def execution_create(
     plan = executable(workflow_version=version, strategy=strategy, input_data=input_data or {})
     chosen = list(dict.fromkeys(symbols or plan.symbols))
     _symbols_check(chosen)
-    execution = WorkflowExecution.objects.create(
+    if workflow is not None:
+        execution_counted(workflow_id=workflow.pk)
+    execution = WorkflowExecution(
         workflow=workflow,
         workflow_version=version,
         strategy=strategy,
@@ -75,7 +79,7 @@ def execution_create(
         params=dict(plan.params),
         created_by_id=actor.user_id,
     )
-    StepExecution.objects.bulk_create(
+    steps = [
         StepExecution(
             execution=execution,
             index=step.index,
@@ -87,16 +91,16 @@ def execution_create(
             on_error=step.on_error,
         )
         for step in plan.steps
-    )
-    if workflow is not None:
-        execution_counted(workflow_id=workflow.pk)
-    _call(execution)
-    audit.record(
-        actor=actor,
-        action="execution.create",
-        target=execution,
-        after={"strategy_id": str(strategy.pk), "symbols": chosen, "mode": mode, "triggered_by": triggered_by},
-    )
+    ]
+    after = {"strategy_id": str(strategy.pk), "symbols": chosen, "mode": mode, "triggered_by": triggered_by}
+    audited = audit.entry(actor=actor, action="execution.create", target=execution, after=after)
+    news = news_of(execution.pk, status_event(execution))
+    rows = map(insert, (*steps, call_of(execution), audited))
+    written = write(insert(execution), *rows, news)
+    assert written is not None  # an INSERT always finds its row
+    kept(execution)
+    news_written(execution.pk, news, written[1][-1])
+    relay_call()
     return execution
 
 

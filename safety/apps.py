@@ -8,7 +8,7 @@ class SafetyConfig(AppConfig):
 
     def ready(self) -> None:
         from safety import subscribers  # noqa: F401  # connects on import
-        from safety.services import audit_write
+        from safety.services import audit_row
         from tradingsite.common import audit
 
-        audit.install_sink(audit_write)
+        audit.install_sink(audit_row)

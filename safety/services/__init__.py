@@ -1,7 +1,7 @@
 """Every change of state in safety: verdicts, limits, the kill switch, alerts, audit."""
 
 from safety.services.alerts import alert_acknowledge, alert_raise
-from safety.services.audit_log import audit_write
+from safety.services.audit_log import audit_row
 from safety.services.killing import KillResult, kill, resume, scope_named
 from safety.services.limits import limits_update
 from safety.services.orders import order_check
@@ -10,7 +10,7 @@ __all__ = [
     "KillResult",
     "alert_acknowledge",
     "alert_raise",
-    "audit_write",
+    "audit_row",
     "kill",
     "limits_update",
     "order_check",

@@ -10,7 +10,7 @@ from safety.models import AuditLog
 from tradingsite.common.actor import Actor
 
 
-def audit_write(
+def audit_row(
     *,
     actor: Actor,
     action: str,
@@ -18,9 +18,9 @@ def audit_write(
     before: Mapping[str, Any] | None,
     after: Mapping[str, Any] | None,
     reason: str,
-) -> None:
-    """Write one audit row, in the caller's transaction: a change that cannot be recorded does not happen."""
-    AuditLog.objects.create(
+) -> AuditLog:
+    """Return one audit row, to be written in the caller's transaction: what cannot be recorded does not happen."""
+    return AuditLog(
         actor_kind=actor.kind,
         actor_name=actor.name[:150],
         actor_user_id=actor.user_id,

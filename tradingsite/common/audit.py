@@ -22,14 +22,14 @@ class AuditSink(Protocol):
         before: Mapping[str, Any] | None,
         after: Mapping[str, Any] | None,
         reason: str,
-    ) -> None: ...
+    ) -> models.Model: ...
 
 
 _sink: AuditSink | None = None
 
 
 def install_sink(sink: AuditSink) -> None:
-    """Let `sink` write the audit rows from now on."""
+    """Let `sink` make the audit rows from now on."""
     global _sink
     _sink = sink
 
@@ -52,6 +52,23 @@ def record(
     Raises:
         ImproperlyConfigured: when no sink is installed.
     """
+    entry(actor=actor, action=action, target=target, before=before, after=after, reason=reason).save(force_insert=True)
+
+
+def entry(
+    *,
+    actor: Actor,
+    action: str,
+    target: models.Model,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+) -> models.Model:
+    """Return the row that `record` would write, for who writes it together with the change itself.
+
+    Raises:
+        ImproperlyConfigured: when no sink is installed.
+    """
     if _sink is None:
         raise ImproperlyConfigured("no audit sink is installed: add the safety app to INSTALLED_APPS")
-    _sink(actor=actor, action=action, target=target, before=before, after=after, reason=reason)
+    return _sink(actor=actor, action=action, target=target, before=before, after=after, reason=reason)

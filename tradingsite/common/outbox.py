@@ -30,7 +30,28 @@ def enqueue_task(
     """
     if not connection.in_atomic_block:
         raise RuntimeError("enqueue_task needs the transaction of the change that it follows")
-    message = OutboxMessage.objects.create(
+    message = task_message(name, args=args, kwargs=kwargs, queue=queue, task_id=task_id, priority=priority)
+    message.save(force_insert=True)
+    relay_call()
+    return message
+
+
+def relay_call() -> None:
+    """Have the relays woken once the present transaction has committed."""
+    transaction.on_commit(wake.relay_ring)
+
+
+def task_message(
+    name: str,
+    *,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    queue: str,
+    task_id: str | None = None,
+    priority: int = 0,
+) -> OutboxMessage:
+    """Return the row that `enqueue_task` would write, for who writes it together with the change; `relay_call` then."""
+    return OutboxMessage(
         task=name,
         task_id=task_id or str(uuid.uuid4()),
         queue=queue,
@@ -38,5 +59,3 @@ def enqueue_task(
         args=list(args),
         kwargs=dict(kwargs or {}),
     )
-    transaction.on_commit(wake.relay_ring)
-    return message
