@@ -11,6 +11,8 @@ from executions.choices import ExecutionStatus, OnError, StepStatus
 # Orders that never left the desk are results too, but they were not placed.
 NOT_PLACED = frozenset({"denied"})
 LOG_LINES = 1000
+# No stop is so near. Sums of what a broken step may state instead would end the runs, or the figures of all days.
+R_MAX = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def results_of(steps: Sequence[StepTrace]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class DecisionTally:
-    """What a run's decisions come to. `r_sum` adds the R of the `r_count` decisions that state one."""
+    """What a run's decisions come to. `r_sum` adds the R of the `r_count` decisions that state a possible one."""
 
     buys: int
     sells: int
@@ -122,5 +124,6 @@ def tally_of(decisions: Sequence[Any]) -> DecisionTally:
     stated = [decision for decision in decisions if isinstance(decision, Mapping)]
     actions = Counter(str(decision.get("action")) for decision in stated)
     # Not bool, which is a whole number to Python.
-    rs = [r for d in stated if isinstance(r := d.get("r_coefficient"), int | float) and not isinstance(r, bool)]
+    numbers = [r for d in stated if isinstance(r := d.get("r_coefficient"), int | float) and not isinstance(r, bool)]
+    rs = [r for r in numbers if -R_MAX <= r <= R_MAX]
     return DecisionTally(actions["BUY"], actions["SELL"], actions["HOLD"], math.fsum(rs), len(rs))

@@ -1,5 +1,7 @@
 """What a run does next, and what it leaves behind."""
 
+from typing import Any
+
 import pytest
 
 from executions.choices import (
@@ -10,7 +12,7 @@ from executions.choices import (
     StepStatus,
     may_follow,
 )
-from executions.machine import Finish, StepState, StepTrace, next_action, progress_percent, results_of
+from executions.machine import Finish, StepState, StepTrace, next_action, progress_percent, results_of, tally_of
 
 
 def states(*statuses: str, on_error: str = "fail") -> list[StepState]:
@@ -93,3 +95,9 @@ def test_results_take_the_last_decisions_and_all_orders() -> None:
         ("prices", "read"),
         ("prices", "2 series"),
     ]
+
+
+def test_an_impossible_r_is_not_added_to_the_others() -> None:
+    stated: list[Any] = [2.0, 1, None, "3", True, 1e308, 1e308, -(10**400), float("nan")]
+    tally = tally_of([{"action": "BUY", "r_coefficient": r} for r in stated])
+    assert (tally.buys, tally.r_sum, tally.r_count) == (9, 3.0, 2)
