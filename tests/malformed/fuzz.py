@@ -147,7 +147,7 @@ class Fuzz:
         """Return a copy of a body under another name, and in most cases with one value odd or one member gone."""
         value = json.loads(json.dumps(sound))
         if isinstance(value, dict) and "name" in value:
-            value["name"] += f" {self._random.randrange(10**9)}"
+            value["name"] += str(self._random.randrange(10**9))
         places = list(_places(value))
         if places and self._random.random() < 0.75:
             within, key = self._random.choice(places)
