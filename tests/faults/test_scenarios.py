@@ -79,9 +79,10 @@ def test_a_worker_that_stood_still_writes_nothing_when_it_wakes(cluster: Cluster
 
 
 def test_what_a_redis_without_a_memory_forgot_is_done_all_the_same(cluster: Cluster) -> None:
+    cluster.workflow("light", [{"name": "only", "type": "marked", "config": {"seconds": 0}}])
     with cluster.scenario("broker killed, queue forgotten", seconds=120) as figures:
         with stopped(cluster.workers):
-            forgotten = cluster.start(SIZES.queued, wait=0)
+            forgotten = cluster.start(SIZES.queued, "light")
             # The workers stand still, and with them their relays; this one brings the messages to Redis.
             sent = "SELECT 1 FROM outbox_message WHERE published_at IS NULL LIMIT 1"
             relay = cluster.desk.manage("relay")
