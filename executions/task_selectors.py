@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Avg, Count, DurationField, Exists, ExpressionWrapper, F, Min, OuterRef, Q, QuerySet
+from django.db.models import Avg, Count, DurationField, Exists, ExpressionWrapper, F, Min, OuterRef, Q
 from django.db.models.functions import Now
 
 from executions.calls import QUEUE, TASK
@@ -25,6 +25,11 @@ from tradingsite.common.models import OutboxMessage
 
 # What a list of tasks shows unless it is asked for others.
 ACTIVE = frozenset({TaskStatus.PENDING, TaskStatus.STARTED, TaskStatus.RETRY})
+# What a list shows of a run's present task, read as plain values.
+LISTED = (
+    "id", "task_id", "strategy_id", "strategy__name", "status", "priority", "progress", "attempts", "created_at",
+    "started_at", "cancel_requested_at",
+)  # fmt: skip
 
 _RUNS: Mapping[str, Q] = {
     TaskStatus.PENDING: Q(status=ExecutionStatus.PENDING, attempts=0),
@@ -65,14 +70,6 @@ class TaskDetail(Task):
     error: Mapping[str, str] | None
     superseded_by: str | None
     created_by_id: int | None
-
-
-def tasks_listed() -> QuerySet[WorkflowExecution, Any]:
-    """Return of all runs what a list shows of their present tasks, as plain values."""
-    return WorkflowExecution.objects.values(
-        "id", "task_id", "strategy_id", "strategy__name", "status", "priority", "progress", "attempts", "created_at",
-        "started_at", "cancel_requested_at",
-    )  # fmt: skip
 
 
 def runs_in(words: Collection[str]) -> Q:

@@ -1,7 +1,7 @@
 """A million runs as two years of a busy desk leave them behind.
 
 The volume grows over time. One workflow of a hundred makes a fifth of it, one was retired long ago and one is new: for
-those two an average over all workflows is wrong, which is what a planner goes by. Nearly all runs are over; some wait.
+those two an average over all workflows is wrong, which is what a planner goes by. Nearly all runs are over; a few wait.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from workflows.models import Strategy, Workflow, WorkflowVersion
 
 WORKFLOWS, STRATEGIES_EACH, INLINE, YEARS = 100, 3, 3, 2
 HOT, RETIRED, NEW = 0, WORKFLOWS - 2, WORKFLOWS - 1
-WAITING, RUNNING = 200, 40
+WAITING, RUNNING = 20, 10
 WITH_STEPS = 50_000
 BITE = 100_000
 USERNAME = "bench"

@@ -18,7 +18,7 @@ def _moment(moment: datetime | None) -> str | None:
 
 
 def run_row(run: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return a row of `selectors.executions_listed` as `ExecutionRow` shows the run at `now`."""
+    """Return the values `selectors.LISTED` of a run as `ExecutionRow` shows it at `now`."""
     workflow_id, started, completed = run["workflow_id"], run["started_at"], run["completed_at"]
     duration = None
     if started is not None:
@@ -47,7 +47,7 @@ def run_row(run: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def task_row(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of `task_selectors.tasks_listed` as `TaskRow` shows the run's present task."""
+    """Return the values `task_selectors.LISTED` of a run as `TaskRow` shows its present task."""
     status = task_status(run["status"], run["attempts"])
     return {
         "task_id": run["task_id"],

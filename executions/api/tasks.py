@@ -59,11 +59,10 @@ class TaskViewSet(ResourceViewSet):
     serializer_class = shapes.TaskFull
     filterset_class = TaskFilterSet
     pagination_class = KeysetPagination
+    queryset = WorkflowExecution.objects.all()
+    row_values = task_selectors.LISTED
     lookup_field = "task_id"
     lookup_value_regex = "[^/]+"
-
-    def get_queryset(self) -> QuerySet[WorkflowExecution, dict[str, Any]]:
-        return task_selectors.tasks_listed()
 
     def _task_id(self) -> str:
         return str(parse_uuid(self.kwargs["task_id"], "task_id"))

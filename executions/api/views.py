@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db.models import QuerySet
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -104,11 +103,10 @@ class ExecutionViewSet(ResourceViewSet):
     serializer_class = shapes.ExecutionDetail
     filterset_class = ExecutionFilterSet
     pagination_class = KeysetPagination
+    queryset = WorkflowExecution.objects.all()
+    row_values = selectors.LISTED
     ordering_fields = ("created_at", "started_at", "completed_at")
     lookup_value_regex = "[^/]+"
-
-    def get_queryset(self) -> QuerySet[WorkflowExecution, dict[str, Any]]:
-        return selectors.executions_listed()
 
     def known_query_params(self) -> frozenset[str]:
         extra = {"retrieve": {"wait"}, "events": {"after"}}.get(self.action or "", set())

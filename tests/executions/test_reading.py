@@ -109,6 +109,14 @@ def test_no_filter_in_any_order_reads_the_table(filled: Desk, reader: Reader) ->
     assert not costly
 
 
+def test_a_total_is_counted_in_the_runs_alone(db: None, api: Callable[..., APIClient]) -> None:
+    for url in ("/api/runs?count=true", "/api/tasks?count=true"):
+        with CaptureQueriesContext(connection) as made:
+            assert api("viewer").get(url).json()["count"] == 0
+        counted = next(query["sql"] for query in made if "COUNT" in query["sql"])
+        assert "JOIN" not in counted
+
+
 def test_renewing_a_lease_changes_no_index(db: None) -> None:
     indexed = {name.removeprefix("-") for index in WorkflowExecution._meta.indexes for name in index.fields}
     # PostgreSQL writes an entry into every index of the table when an indexed column changes.

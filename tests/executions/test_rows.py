@@ -73,13 +73,13 @@ def rendered(data: Any) -> Any:
 def test_a_row_of_the_list_of_runs_is_what_its_serializer_makes(runs: None) -> None:
     with frozen(AT + timedelta(hours=1)):
         models = WorkflowExecution.objects.order_by("pk")
-        lean = [run_row(row, AT + timedelta(hours=1)) for row in selectors.executions_listed().order_by("pk")]
+        lean = [run_row(row, AT + timedelta(hours=1)) for row in models.values(*selectors.LISTED)]
         assert len(lean) > 200
         assert rendered(lean) == rendered(ExecutionRow(models, many=True).data)
 
 
 def test_a_row_of_the_list_of_tasks_is_what_its_serializer_makes(runs: None) -> None:
-    lean = [task_row(row) for row in task_selectors.tasks_listed().order_by("pk")]
+    lean = [task_row(row) for row in WorkflowExecution.objects.order_by("pk").values(*task_selectors.LISTED)]
     tasks: list[TaskDetail] = [task_get(run.task_id) for run in WorkflowExecution.objects.order_by("pk")]
     assert len(lean) > 200
     assert rendered(lean) == rendered(TaskRow(tasks, many=True).data)

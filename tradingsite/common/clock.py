@@ -34,7 +34,8 @@ def rfc3339(moment: datetime) -> str:
     """
     if moment.tzinfo is None:
         raise ValueError("a naive datetime has no moment")
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    # Hot: a page of a list writes hundreds. In UTC the offset is always the last six characters.
+    return (moment if moment.tzinfo is UTC else moment.astimezone(UTC)).isoformat()[:-6] + "Z"
 
 
 def parse_rfc3339(text: str) -> datetime:

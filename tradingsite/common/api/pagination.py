@@ -72,6 +72,9 @@ class KeysetPagination(BasePagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         size = _number(request, "page_size", PAGE_SIZE, PAGE_SIZE_MAX)
         self.count = queryset.count() if _flag(request, "count") else None
+        if values := getattr(view, "row_values", ()):
+            # Only now: the tables of joined columns would be counted too.
+            queryset = queryset.values(*values)
         field, descending = _order_of(queryset)
         cursor = _cursor_read(request)
         backwards = cursor is not None and cursor["d"] == "p"

@@ -67,6 +67,8 @@ class ResourceViewSet(_Desk, GenericViewSet[Any]):
     list_actions: ClassVar[frozenset[str]] = frozenset({"list"})
     ordering_fields: ClassVar[tuple[str, ...]] = ()
     search_fields: ClassVar[tuple[str, ...]] = ()
+    # Columns that a page is read as, plain values instead of models, by `KeysetPagination`; empty reads models.
+    row_values: ClassVar[tuple[str, ...]] = ()
     # What `?ordering=` is when nobody says; empty keeps the queryset's own.
     default_ordering: ClassVar[str] = ""
     filter_backends = (DeskFilterBackend, DeskOrderBackend)
