@@ -1,6 +1,7 @@
 """The outbox and its relay: written with the change, published after it, at least once."""
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from celery import current_app
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from kombu.exceptions import OperationalError
 
 from tests.support.desk import wait_until
@@ -79,6 +81,28 @@ def test_what_the_broker_refuses_waits_and_leaves_when_it_is_back(broker: Broker
     broker.refusing = False
     assert relay.drain() == 1
     assert broker.taken == ["patient"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_slow_broker_took_is_written_down_before_its_transaction_is_too_old(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction.atomic():
+        for _ in range(6):
+            enqueue_task("common.prune", queue="control")
+    publish = relay._publish
+
+    def slowly(message: OutboxMessage) -> None:
+        time.sleep(0.05)
+        publish(message)
+
+    monkeypatch.setattr(relay, "_publish", slowly)
+    monkeypatch.setattr(relay, "BATCH_S", 0.08)
+    with CaptureQueriesContext(connection) as captured:
+        assert relay.drain() == 6
+    written = [query for query in captured if query["sql"].startswith('UPDATE "outbox_message"')]
+    assert len(written) >= 3
+    assert not OutboxMessage.objects.filter(published_at=None).exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,6 +7,7 @@ relay that dies after sending sends again; whoever receives a task twice finds i
 import functools
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,8 @@ from tradingsite.common.models import OutboxMessage
 logger = logging.getLogger(__name__)
 
 BATCH = 100
+# PostgreSQL ends a transaction that stands still for ten seconds; what a slow broker took in it would be sent again.
+BATCH_S = 3.0
 # Confirmed together, in one round trip.
 ROUTE_BATCH = 500
 POLL_S = 0.5
@@ -53,8 +56,11 @@ def _drain_celery() -> int:
                 .order_by("-priority", "id")[:BATCH]
             )
             published: list[int] = []
-            refused = False
+            refused = late = False
+            until = time.monotonic() + BATCH_S
             for message in batch:
+                if late := time.monotonic() > until:
+                    break
                 try:
                     _publish(message)
                 except NotRegistered:
@@ -70,7 +76,7 @@ def _drain_celery() -> int:
             if published:
                 OutboxMessage.objects.filter(pk__in=published).update(published_at=utcnow())
                 sent += len(published)
-        if refused or len(batch) < BATCH:
+        if refused or (len(batch) < BATCH and not late):
             return sent
 
 
