@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import redis
 from django.db import InterfaceError, OperationalError
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from tradingsite.common.background import guarded
 from tradingsite.common.live import hub as hub_module
@@ -43,15 +45,23 @@ def test_a_duty_goes_on_after_any_fault(fault: Exception, caplog: pytest.LogCapt
 
 
 @pytest.fixture
-def mute_redis() -> Iterator[redis.Redis]:
-    """A server that takes connections and never answers, as one that hangs."""
+def hanging_publish() -> Iterator[Callable[[str], None]]:
+    """Publishing to a server that takes connections and never answers; once the test is over it does nothing."""
+    over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield redis.Redis(port=server.getsockname()[1], socket_connect_timeout=1, socket_timeout=1)
+        # Without the client's own retries, which draw from `random` beside the tests that must not see it change.
+        client = redis.Redis(port=server.getsockname()[1], socket_timeout=1, retry=Retry(NoBackoff(), 0))
+
+        def publish(text: str) -> None:
+            if not over.is_set():
+                client.publish("trial", text)
+
+        yield publish
+        over.set()
 
 
-def test_a_redis_that_hangs_holds_nobody_up_who_has_news(mute_redis: redis.Redis) -> None:
-    # Its own client: the thread goes on after the test, when no setting names an address any more.
-    sender = transport.Sender(lambda text: mute_redis.publish("trial", text))
+def test_a_redis_that_hangs_holds_nobody_up_who_has_news(hanging_publish: Callable[[str], None]) -> None:
+    sender = transport.Sender(hanging_publish, pause_s=0.01)
     began = time.monotonic()
     for _ in range(20):
         sender.put(ENVELOPE)
