@@ -8,12 +8,8 @@ from safety.services import alert_raise
 from tradingsite.common.actor import Actor
 from tradingsite.common.api.serializers import StrictSerializer
 from tradingsite.common.clock import utcnow
-from tradingsite.common.contracts.jobs import Job, job_types
+from tradingsite.common.contracts.jobs import Job, NoConfig, job_types
 from tradingsite.common.roles import Role
-
-
-class NoConfig(StrictSerializer):
-    """A job that takes no config."""
 
 
 @job_types.register

@@ -114,10 +114,6 @@ def _between(value: object, least: int, most: int, pointer: str) -> list[FieldEr
     return [FieldError(pointer, "out_of_range", f"Must be a whole number from {least} to {most}.")]
 
 
-def zone_known(name: str) -> bool:
-    return not _zone_problems(name)
-
-
 def in_words(schedule: Schedule) -> str:
     """Say in plain English when a schedule is due.
 

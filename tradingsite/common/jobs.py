@@ -6,12 +6,8 @@ from typing import Any, ClassVar
 from tradingsite.common import housekeeping
 from tradingsite.common.actor import Actor
 from tradingsite.common.api.serializers import StrictSerializer
-from tradingsite.common.contracts.jobs import Job, job_types
+from tradingsite.common.contracts.jobs import Job, NoConfig, job_types
 from tradingsite.common.roles import Role
-
-
-class NoConfig(StrictSerializer):
-    """A job that takes no config."""
 
 
 @job_types.register

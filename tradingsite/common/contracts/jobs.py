@@ -14,6 +14,10 @@ from tradingsite.common.contracts.registry import Registry
 from tradingsite.common.roles import Role
 
 
+class NoConfig(StrictSerializer):
+    """The config of a job that takes none."""
+
+
 class JobType(abc.ABC):
     """One kind of job; `slug` is `<app>.<verb>`. Be a `Job` or a `RunStarter`.
 
