@@ -6,11 +6,13 @@ anything is due.
 """
 
 import json
+from collections.abc import Collection
 from datetime import timedelta
 
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 
 from scheduler.choices import ScheduleKind
+from scheduler.cron import Cron
 from scheduler.models import Schedule
 from scheduler.rules import in_words
 
@@ -25,13 +27,22 @@ def keep(row: Schedule) -> None:
     """Write the entry of a schedule as the schedule is now."""
     crontab, interval = None, None
     if row.kind == ScheduleKind.CRON:
-        minute, hour, day, month, weekday = row.cron.split()
-        crontab = CrontabSchedule.objects.get_or_create(
-            minute=minute, hour=hour, day_of_month=day, month_of_year=month, day_of_week=weekday, timezone=row.timezone
-        )[0]
+        cron = Cron.parse(row.cron)
+        # As numbers, each once: a list of names may be longer than beat's columns.
+        fields = {
+            "minute": _listed(cron.minutes, 60),
+            "hour": _listed(cron.hours, 24),
+            "day_of_month": _listed(cron.days, 31),
+            "month_of_year": _listed(cron.months, 12),
+            "day_of_week": _listed(cron.weekdays, 7),
+            "timezone": row.timezone,
+        }
+        # Beat's tables allow the same entry twice, so the first is as good as any.
+        crontab = CrontabSchedule.objects.filter(**fields).first() or CrontabSchedule.objects.create(**fields)
     else:
         every = row.every_s if row.kind == ScheduleKind.INTERVAL else int(timedelta(days=1).total_seconds())
-        interval = IntervalSchedule.objects.get_or_create(every=every, period=IntervalSchedule.SECONDS)[0]
+        span = {"every": every, "period": IntervalSchedule.SECONDS}
+        interval = IntervalSchedule.objects.filter(**span).first() or IntervalSchedule.objects.create(**span)
     PeriodicTask.objects.update_or_create(
         name=entry_name(row),
         defaults={
@@ -46,6 +57,10 @@ def keep(row: Schedule) -> None:
         },
     )
     PeriodicTasks.update_changed()
+
+
+def _listed(numbers: Collection[int], all_of_them: int) -> str:
+    return "*" if len(numbers) == all_of_them else ",".join(map(str, sorted(numbers)))
 
 
 def forget(row: Schedule) -> None:

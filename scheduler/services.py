@@ -1,7 +1,7 @@
 """Every change of a schedule and of the clock."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +40,8 @@ __all__ = [
 
 Precondition = Callable[[Schedule], None]
 MAX_NAME = 200
+# Beyond these calendars and clocks know nothing, and years run out.
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 # What a body may say of a schedule apart from its rule, and what holds when it does not.
 OPTIONS: Mapping[str, Any] = {
@@ -190,6 +192,9 @@ def _option_problems(said: Mapping[str, Any]) -> list[FieldError]:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             errors.append(FieldError(name, "out_of_range", f"Must be a whole number from {least} to {most}."))
     start, end = said["start_at"], said["end_at"]
+    for name, moment in (("start_at", start), ("end_at", end)):
+        if isinstance(moment, datetime) and not EARLIEST <= moment <= LATEST:
+            errors.append(FieldError(name, "out_of_range", f"Must be from {EARLIEST:%Y} to {LATEST:%Y}."))
     if isinstance(start, datetime) and isinstance(end, datetime) and end <= start:
         errors.append(FieldError("end_at", "invalid", "Must be later than start_at."))
     return errors

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 from rest_framework.test import APIClient
 
 from scheduler.models import Clock, ClockKeeper, Schedule, ScheduleFire
@@ -106,6 +106,7 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"pause_after": -1}, "pause_after"), ({"start_at": "tomorrow"}, "start_at"),
     ({"start_at": "2026-01-01T00:00:00"}, "start_at"), ({"end_at": 5}, "end_at"),
     ({"start_at": "2026-01-02T00:00:00Z", "end_at": "2026-01-01T00:00:00Z"}, "end_at"), ({"cron": "* * * * *"}, "cron"),
+    ({"start_at": "9999-12-31T23:59:59Z"}, "start_at"), ({"end_at": "0001-01-01T00:00:00Z"}, "end_at"),
     ({"id": "5"}, "id"), ({"next_run_time": "2026-01-01T00:00:00Z"}, "next_run_time"),
 ]  # fmt: skip
 
@@ -220,6 +221,17 @@ def test_beats_own_table_shows_each_schedule(client: APIClient) -> None:
     assert (entry.crontab, entry.interval.every) == (None, 90)
     client.delete(f"/api/scheduler/{made['id']}")
     assert not PeriodicTask.objects.filter(pk=entry.pk).exists()
+
+
+def test_beats_own_table_takes_every_cron_and_bears_entries_that_stand_twice(client: APIClient) -> None:
+    for _ in range(2):
+        CrontabSchedule.objects.create(minute="0", hour="0", day_of_week="0,1", timezone="UTC")
+        IntervalSchedule.objects.create(every=90, period="seconds")
+    long = "0 0 * * " + ",".join(["mon,7"] * 30)
+    for number, rule in enumerate((long, {"every_s": 90}, {"market": "XNYS", "event": "open"})):
+        answer = client.post("/api/scheduler", body(name=f"number {number}", schedule=rule), format="json")
+        assert answer.status_code == 201, answer.json()
+    assert PeriodicTask.objects.filter(crontab__day_of_week="0,1").count() == 1
 
 
 def test_the_job_types_tell_their_config(client: APIClient) -> None:
