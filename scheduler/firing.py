@@ -37,9 +37,27 @@ def tick() -> int:
     fired = 0
     due = Schedule.objects.alive().filter(enabled=True, due_at__lte=utcnow())
     for schedule_id in list(due.order_by("due_at").values_list("pk", flat=True)[:BATCH]):
-        with transaction.atomic():
-            fired += _fire_due(schedule_id)
+        fired += _fire_guarded(schedule_id)
     return fired
+
+
+def _fire_guarded(schedule_id: UUID) -> int:
+    """Fire one schedule; whatever is wrong with it alone stops it and not the clock.
+
+    Raises:
+        django.db.Error: the database is away or takes no writes, which concerns all of them.
+    """
+    try:
+        with transaction.atomic():
+            return _fire_due(schedule_id)
+    except work.DATABASE_AWAY:
+        raise
+    except Exception as fault:  # the border to rules and jobs: one that cannot be read must not silence the others
+        logger.exception("schedule %s cannot be fired", schedule_id)
+        with transaction.atomic():
+            schedule = Schedule.objects.select_for_update(of=("self",)).get(pk=schedule_id)
+            work.pause(schedule, f"it cannot be fired: {type(fault).__name__}: {fault}")
+        return 0
 
 
 def clock_running() -> bool:
@@ -183,6 +201,8 @@ def admit(fire: ScheduleFire, schedule: Schedule, *, overlap: Overlap) -> None:
 
 def start_waiting() -> int:
     """Start fires whose turn has come because the earlier ones have ended. One for each schedule a round."""
+    if not clock_running():
+        return 0
     started = 0
     blocked = ScheduleFire.objects.filter(status__in=AT_WORK).values("schedule_id")
     ready = ScheduleFire.objects.filter(~Q(schedule_id__in=blocked), status=FireStatus.WAITING)

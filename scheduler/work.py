@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db import transaction
+from django.db import InterfaceError, InternalError, OperationalError, transaction
 from django.db.models import F
 
 from safety.services import alert_raise
@@ -29,6 +29,8 @@ ATTEMPTS_MAX = 3
 # A worker that is lost is noticed this long after the job's own time limit.
 SLACK = timedelta(seconds=30)
 ACTOR = Actor.system("clock")
+# Not the fault of any one job. InternalError is how PostgreSQL refuses to write.
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
 
 
 def actor_of(schedule: Schedule) -> Actor:
@@ -89,6 +91,13 @@ def _start_run(fire: ScheduleFire, schedule: Schedule, job_type: RunStarter) -> 
             run_id = job_type.start(actor=actor_of(schedule), config=config_of(schedule, job_type))
     except AppError as error:
         settle_fire(fire, schedule, FireStatus.FAILED, code=error.code, message=_said(error))
+        return
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:  # the border to the jobs of the apps: their faults end the fire, not the clock
+        logger.exception("schedule %s could not start its run", schedule.name)
+        text = f"{type(error).__name__}: {error}"
+        settle_fire(fire, schedule, FireStatus.FAILED, code=JOB_CRASHED, message=text)
         return
     fire.status, fire.run_id, fire.started_at = FireStatus.RUNNING, run_id, utcnow()
     fire.save()
@@ -197,19 +206,22 @@ def settle_fire(
     schedule.last_result = fire.result if status == FireStatus.COMPLETED else {"code": code, "message": message}
     schedule.last_duration = max((now - fire.started_at).total_seconds(), 0.0) if fire.started_at else None
     schedule.failure_streak = schedule.failure_streak + 1 if status == FireStatus.FAILED else 0
-    fields = ["last_status", "last_result", "last_duration", "failure_streak"]
+    schedule.save(update_fields=["last_status", "last_result", "last_duration", "failure_streak"])
     if schedule.enabled and 0 < schedule.pause_after <= schedule.failure_streak:
-        schedule.enabled = False
-        schedule.paused_reason = f"{schedule.failure_streak} failures in a row, the last: {code} {message}"[:200]
-        fields += ["enabled", "paused_reason"]
-        alert_raise(
-            kind="execution_failed",
-            name=f"Schedule paused: {schedule.name}",
-            severity="critical",
-            message=f"{schedule.paused_reason}. Start it again once the cause is mended.",
-            actor=ACTOR,
-        )
-    schedule.save(update_fields=fields)
+        pause(schedule, f"{schedule.failure_streak} failures in a row, the last: {code} {message}")
+
+
+def pause(schedule: Schedule, reason: str) -> None:
+    """Stop a locked schedule for a reason of its own, with an alert."""
+    schedule.enabled, schedule.paused_reason = False, reason[:200]
+    schedule.save(update_fields=["enabled", "paused_reason"])
+    alert_raise(
+        kind="execution_failed",
+        name=f"Schedule paused: {schedule.name}",
+        severity="critical",
+        message=f"{schedule.paused_reason}. Start it again once the cause is mended.",
+        actor=ACTOR,
+    )
 
 
 def recover() -> int:

@@ -13,11 +13,13 @@ from safety.models import AlertEvent
 from scheduler import firing, work
 from scheduler.models import Schedule, ScheduleFire
 from scheduler.services import clock_switch, schedule_delete, schedule_run, schedule_switch, schedule_update
+from tests.conftest import user_with_role
 from tests.scheduler.conftest import Clockwork, TrialJob, TrialRun
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import Conflict
 from tradingsite.common.models import OutboxMessage
+from tradingsite.common.roles import Role
 
 pytestmark = pytest.mark.django_db
 
@@ -189,6 +191,49 @@ def test_a_fire_and_what_it_starts_are_written_together_or_not_at_all(clockwork:
     TrialRun.act = None
     assert clockwork.tick() == 1
     assert len(clockwork.fires(schedule)) == 1
+
+
+def test_a_starter_that_crashes_fails_its_own_fire_and_holds_nobody_up(clockwork: Clockwork) -> None:
+    def crash() -> UUID:
+        TrialRun.act = None
+        raise KeyError("strategy")
+
+    TrialRun.act = crash
+    first, second = clockwork.due(clockwork.create(), ago=20), clockwork.due(clockwork.create(), ago=5)
+    assert clockwork.tick() == 2
+    (fire,) = clockwork.fires(first)
+    assert (fire.status, fire.error_code, fire.error_message) == ("failed", "JOB_CRASHED", "KeyError: 'strategy'")
+    assert clockwork.statuses(second) == ["running"]
+
+
+def test_a_rule_that_can_no_longer_be_read_pauses_its_schedule_and_not_the_clock(clockwork: Clockwork) -> None:
+    broken = clockwork.due(clockwork.create(schedule="0 0 * * *"), ago=20)
+    Schedule.objects.filter(pk=broken.pk).update(timezone="Mars/Olympus")
+    sound = clockwork.due(clockwork.create(), ago=5)
+    assert clockwork.tick() == 1
+    assert clockwork.statuses(sound) == ["running"]
+    after = clockwork.again(broken)
+    assert (after.enabled, "Mars/Olympus" in after.paused_reason) == (False, True)
+    assert AlertEvent.objects.get().name == f"Schedule paused: {broken.name}"
+    assert clockwork.tick() == 0
+
+
+def test_what_waits_does_not_start_while_the_clock_is_stopped(clockwork: Clockwork) -> None:
+    schedule, first, _ = second_fire(clockwork, "queue")
+    clock_switch(actor=Actor.system("operator"), running=False)
+    clockwork.end(first)
+    assert firing.start_waiting() == 0
+    assert clockwork.statuses(schedule) == ["completed", "waiting"]
+    clock_switch(actor=Actor.system("operator"), running=True)
+    assert firing.start_waiting() == 1
+
+
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.ADMIN])
+def test_who_saves_a_schedule_last_answers_for_it(clockwork: Clockwork, role: Role) -> None:
+    schedule = clockwork.create()
+    person = user_with_role(role, "other")
+    schedule_update(actor=Actor.for_user(person), schedule_id=schedule.pk, changes={"jitter_s": 1})
+    assert clockwork.again(schedule).created_by_id == person.pk
 
 
 def test_a_job_is_done_by_a_worker_once_however_often_its_message_comes(clockwork: Clockwork) -> None:
