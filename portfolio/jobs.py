@@ -39,7 +39,7 @@ class CheckPositions(Job):
         found = [str(each) for account in accounts for each in rebuild.positions_check(account=account)]
         if found:
             alert_raise(
-                kind="execution_failed",
+                kind="positions",
                 name="Positions differ from their fills",
                 severity="critical",
                 message="; ".join(found)[:2000],

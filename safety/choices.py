@@ -58,8 +58,11 @@ class AlertKind(models.TextChoices):
     KILL_SWITCH = "kill_switch", "Kill switch"
     DATA_STALE = "data_stale", "Data stale"
     EXPRESSION = "expression", "Expression"
-    # Not from a rule: a workflow's own notify step.
+    # Not from a rule: what a workflow's own notify step says, and what the desk says of itself.
     NOTIFY = "notify", "Workflow notice"
+    CLOCK = "clock", "Clock"
+    SCHEDULE = "schedule", "Schedule"
+    POSITIONS = "positions", "Positions"
     WEBHOOK_DISABLED = "webhook_disabled", "Webhook disabled"
 
 

@@ -404,7 +404,7 @@ def clock_switch(*, actor: Actor, running: bool, reason: str = "") -> Clock:
             row.save(update_fields=["next_run_at", "due_at"])
     else:
         alert_raise(
-            kind="execution_failed",
+            kind="clock",
             name="Clock stopped",
             severity="warning",
             message=f"{actor.name} stopped the clock: no schedule fires. {reason}".strip(),

@@ -216,7 +216,7 @@ def pause(schedule: Schedule, reason: str) -> None:
     schedule.enabled, schedule.paused_reason = False, reason[:200]
     schedule.save(update_fields=["enabled", "paused_reason"])
     alert_raise(
-        kind="execution_failed",
+        kind="schedule",
         name=f"Schedule paused: {schedule.name}",
         severity="critical",
         message=f"{schedule.paused_reason}. Start it again once the cause is mended.",

@@ -7,6 +7,7 @@ import pytest
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 from rest_framework.test import APIClient
 
+from safety.models import AlertEvent
 from scheduler.models import Clock, ClockKeeper, Schedule, ScheduleFire
 from tests.scheduler.conftest import Clockwork, TrialRun
 from tradingsite.common.clock import utcnow
@@ -186,6 +187,7 @@ def test_the_whole_clock_takes_an_operator(client: APIClient, api: Api) -> None:
     operator = api("operator")
     stopped = operator.post("/api/scheduler/stop", {"reason": "holiday"}, format="json").json()
     assert (stopped["running"], stopped["status"], stopped["reason"]) == (False, "stopped", "holiday")
+    assert list(AlertEvent.objects.values_list("kind", "name")) == [("clock", "Clock stopped")]
     ClockKeeper.objects.create(name="a:1", host="a", pid=1, last_seen=utcnow())
     started = operator.post("/api/scheduler/start").json()
     assert (started["status"], started["beats"][0]["name"]) == ("running", "a:1")

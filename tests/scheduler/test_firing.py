@@ -150,7 +150,8 @@ def test_failures_in_a_row_pause_the_schedule_with_an_alert(clockwork: Clockwork
     assert not after.enabled
     assert "3 failures in a row" in after.paused_reason
     assert "BROKEN it broke" in after.paused_reason
-    assert "Schedule paused" in AlertEvent.objects.get().name
+    alert = AlertEvent.objects.get()
+    assert (alert.kind, "Schedule paused" in alert.name) == ("schedule", True)
     schedule_switch(actor=clockwork.actor, schedule_id=schedule.pk, enabled=True)
     assert (clockwork.again(schedule).failure_streak, clockwork.again(schedule).paused_reason) == (0, "")
 
