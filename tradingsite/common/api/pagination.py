@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -112,6 +112,30 @@ class KeysetPagination(BasePagination):
             _size_parameter(),
             _parameter("count", "boolean", "Whether to count all rows."),
         ]
+
+
+def keyset_batches(queryset: QuerySet[Any], values: Sequence[str], *, size: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield all rows as plain values in lists of up to `size`, each read by a query of its own, from where the last
+    one ended: no cursor and no transaction stays open, and only one batch is in memory.
+
+    Args:
+        queryset: in an order of one field, which is a column of its own table, and then the primary key.
+        values: the columns to read; those of the order are read as well.
+    """
+    field, descending = _order_of(queryset)
+    rows = queryset.values(*dict.fromkeys((*values, field, "pk")))
+    cursor: dict[str, Any] | None = None
+    while True:
+        batch: list[dict[str, Any]] = []
+        for part in _parts(rows, field, cursor, downwards=descending):
+            batch += part[: size - len(batch)]
+            if len(batch) == size:
+                break
+        if batch:
+            yield batch
+        if len(batch) < size:
+            return
+        cursor = {"v": batch[-1][field], "k": batch[-1]["pk"]}
 
 
 # What Django raises when a forged cursor holds a value that the column cannot.
