@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 
 from market.models import DataSource
 from portfolio.equity import PositionValue, Valuation, valuation
@@ -84,6 +85,21 @@ def equity_curve(account: Account, *, start: datetime | None = None, limit: int 
     return list(reversed(points.order_by("-at")[:limit]))
 
 
+def equity_history(account: Account, *, points: int) -> list[EquitySnapshot]:
+    """Return the whole equity curve in at most `points` points (two at least), oldest first.
+
+    A longer curve is thinned evenly; its first and its newest point are always there.
+    """
+    curve = EquitySnapshot.objects.filter(account=account)
+    count = curve.count()
+    if count <= points:
+        return list(curve.order_by("at"))
+    step = -(-(count - 1) // (points - 1))
+    numbered = curve.annotate(number=Window(RowNumber(), order_by=F("at").desc()))
+    kept = numbered.filter(Q(number__in=range(1, count + 1, step)) | Q(number=count))
+    return list(kept.order_by("at"))
+
+
 def positions(account: Account, wall: datetime) -> list[dict[str, Any]]:
     """Return the open positions at their marks, ordered by symbol; see `account_summary` for the shape."""
     return _positions(valuation(account=account, wall=wall))
@@ -95,7 +111,7 @@ def account_summary(account: Account, wall: datetime) -> dict[str, Any]:
     Returns:
         Money as Decimal in the account's currency: `cash`, `cash_reserved` (held back by open buys), `equity`,
         `positions_value`, `gross_exposure`, `realized_pnl` (after all fees), `unrealized_pnl`, `fees`, `day_pnl`
-        (against the last point before midnight, site time), `total_return` and `drawdown` (fractions, float; the
+        (against the last point before midnight, site time), `total_pnl` (against the starting cash), `total_return` and `drawdown` (fractions, float; the
         drawdown from the highest point of the curve, positive), `valued` (whether every position had a price) and
         `positions`: one mapping each with `symbol, name, quantity, average_price, cost, mark_price, mark_time, value,
         weight, unrealized_pnl, realized_pnl, fees, source, source_title, timeframe, adjustment, generated,
@@ -122,6 +138,7 @@ def account_summary(account: Account, wall: datetime) -> dict[str, Any]:
         "unrealized_pnl": worth.unrealized_pnl,
         "fees": sum((fees for _, fees in booked), ZERO),
         "day_pnl": equity - _equity_before_today(account),
+        "total_pnl": equity - account.starting_cash,
         "total_return": float(equity / account.starting_cash - 1),
         "drawdown": float(1 - equity / peak),
         "valued": worth.complete,

@@ -3,9 +3,11 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -24,6 +26,7 @@ from portfolio.api.serializers import (
     PositionSerializer,
 )
 from portfolio.models import Fill, Order
+from tradingsite.common.api.csv_export import CsvExport, csv_response
 from tradingsite.common.api.filters import filtered
 from tradingsite.common.api.idempotency import idempotent
 from tradingsite.common.api.pagination import KeysetPagination
@@ -36,6 +39,7 @@ from tradingsite.common.owners import require_owner
 from tradingsite.common.roles import Role
 
 _CURVE_IN_SUMMARY = 500
+_CSV = {(200, "text/csv"): OpenApiTypes.STR}
 
 
 class PortfolioView(ApiView):
@@ -43,13 +47,25 @@ class PortfolioView(ApiView):
 
     roles: ClassVar[Mapping[str, Role]] = {"get": Role.VIEWER}
 
+    query_params: ClassVar[frozenset[str]] = frozenset({"points"})
+
     @extend_schema(
-        summary="Equity, cash, positions and the newest part of the equity curve", responses=PortfolioSerializer
+        summary="Equity, cash, exposure, profit, drawdown, positions and the whole equity curve",
+        parameters=[
+            OpenApiParameter(
+                "points",
+                int,
+                description=f"How many points of the curve at most, 2 to {selectors.CURVE_LIMIT}; {_CURVE_IN_SUMMARY} "
+                "unless told. A longer curve is thinned evenly.",
+            )
+        ],
+        responses=PortfolioSerializer,
     )
     def get(self, request: Request) -> Response:
+        points = _whole(request, "points", least=2, default=_CURVE_IN_SUMMARY)
         account = selectors.account_default()
         summary = selectors.account_summary(account, utcnow())
-        summary["equity_curve"] = selectors.equity_curve(account, limit=_CURVE_IN_SUMMARY)
+        summary["equity_curve"] = selectors.equity_history(account, points=points)
         return Response(PortfolioSerializer(summary).data)
 
 
@@ -81,7 +97,8 @@ class EquityView(ApiView):
         responses=EquityPointSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        start, limit = _start(request), _limit(request)
+        start = _start(request)
+        limit = _whole(request, "limit", least=1, default=selectors.CURVE_LIMIT)
         points = selectors.equity_curve(selectors.account_default(), start=start, limit=limit)
         return Response(EquityPointSerializer(points, many=True).data)
 
@@ -92,6 +109,7 @@ class OrderViewSet(ResourceViewSet):
     problem_statuses: ClassVar = ("404",)  # an instrument that the body names
     roles: ClassVar[Mapping[str, Role]] = {
         "list": Role.VIEWER,
+        "export": Role.VIEWER,
         "retrieve": Role.VIEWER,
         "create": Role.TRADER,
         "cancel": Role.TRADER,
@@ -100,6 +118,8 @@ class OrderViewSet(ResourceViewSet):
     pagination_class = KeysetPagination
     filterset_class = OrderFilter
 
+    list_actions: ClassVar[frozenset[str]] = frozenset({"list", "export"})
+
     def get_queryset(self) -> QuerySet[Order]:
         return selectors.orders_visible()
 
@@ -107,6 +127,12 @@ class OrderViewSet(ResourceViewSet):
     def list(self, request: Request) -> Response:
         page = self.paginate_queryset(filtered(self.filterset_class, request, self.get_queryset()))
         return self.get_paginated_response(OrderSerializer(page, many=True).data)
+
+    @extend_schema(summary="The same orders as a CSV file, however many", filters=True, responses=_CSV)
+    @action(detail=False, methods=["get"], **CsvExport.settings)
+    def export(self, request: Request) -> StreamingHttpResponse:
+        rows = filtered(self.filterset_class, request, self.get_queryset())
+        return csv_response(request, rows, OrderSerializer, filename="orders.csv")
 
     @extend_schema(summary="One order with its fills", responses=OrderDetailSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
@@ -160,10 +186,11 @@ class OrderViewSet(ResourceViewSet):
 class FillViewSet(ResourceViewSet):
     """Fills: written once, never changed."""
 
-    roles: ClassVar[Mapping[str, Role]] = {"list": Role.VIEWER}
+    roles: ClassVar[Mapping[str, Role]] = {"list": Role.VIEWER, "export": Role.VIEWER}
     serializer_class = FillSerializer
     pagination_class = KeysetPagination
     filterset_class = FillFilter
+    list_actions: ClassVar[frozenset[str]] = frozenset({"list", "export"})
 
     def get_queryset(self) -> QuerySet[Fill]:
         return selectors.fills_visible()
@@ -172,6 +199,12 @@ class FillViewSet(ResourceViewSet):
     def list(self, request: Request) -> Response:
         page = self.paginate_queryset(filtered(self.filterset_class, request, self.get_queryset()))
         return self.get_paginated_response(FillSerializer(page, many=True).data)
+
+    @extend_schema(summary="The same fills as a CSV file, however many", filters=True, responses=_CSV)
+    @action(detail=False, methods=["get"], **CsvExport.settings)
+    def export(self, request: Request) -> StreamingHttpResponse:
+        rows = filtered(self.filterset_class, request, self.get_queryset())
+        return csv_response(request, rows, FillSerializer, filename="fills.csv")
 
 
 def _start(request: Request) -> datetime | None:
@@ -185,13 +218,11 @@ def _start(request: Request) -> datetime | None:
         raise ValidationFailed(errors=[FieldError("start", "invalid", detail)]) from None
 
 
-def _limit(request: Request) -> int:
-    text: Any = request.query_params.get("limit", selectors.CURVE_LIMIT)
-    try:
-        limit = int(text)
-    except ValueError:
-        limit = 0
-    if not 1 <= limit <= selectors.CURVE_LIMIT:
-        detail = f"Must be a whole number from 1 to {selectors.CURVE_LIMIT}."
-        raise ValidationFailed(errors=[FieldError("limit", "invalid", detail)])
-    return limit
+def _whole(request: Request, name: str, *, least: int, default: int) -> int:
+    """Return the parameter `name` as a number of points from `least` to `CURVE_LIMIT`."""
+    text: str = request.query_params.get(name, str(default))
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0
+    if not least <= number <= selectors.CURVE_LIMIT:
+        detail = f"Must be a whole number from {least} to {selectors.CURVE_LIMIT}."
+        raise ValidationFailed(errors=[FieldError(name, "invalid", detail)])
+    return number

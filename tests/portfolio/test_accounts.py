@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -114,6 +115,27 @@ def test_the_curve_takes_one_point_a_minute(acme: BarSeries, place: Place, accou
     curve = selectors.equity_curve(account)
     assert [point.at for point in curve] == [now, now + timedelta(seconds=60)]
     assert [point.at for point in selectors.equity_curve(account, limit=1)] == [now + timedelta(seconds=60)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 10, 11, 12, 97, 100])
+def test_a_long_curve_is_thinned_and_keeps_its_ends(account: Account, count: int) -> None:
+    start = utcnow()
+    EquitySnapshot.objects.bulk_create(
+        EquitySnapshot(
+            account=account, at=start + timedelta(minutes=n), cash=Decimal(1), positions_value=Decimal(n), equity=n + 1
+        )
+        for n in range(count)
+    )
+    minutes = [int(point.positions_value) for point in selectors.equity_history(account, points=10)]
+    assert minutes == sorted(set(minutes))
+    assert len(minutes) <= 10
+    if count <= 10:
+        assert minutes == list(range(count))
+    else:
+        assert (minutes[0], minutes[-1]) == (0, count - 1)
+        # Evenly: no gap is wider than one step, the first one may be shorter.
+        step = -(-(count - 1) // 9)
+        assert {later - earlier for earlier, later in pairwise(minutes[1:])} <= {step}
 
 
 def test_the_brokers_book_and_the_desks_agree(acme: BarSeries, place: Place, account: Account) -> None:

@@ -37,6 +37,12 @@ def test_an_order_by_hand_is_filled_and_shown_everywhere(acme: BarSeries, accoun
     viewer = api("viewer")
     portfolio = viewer.get("/api/portfolio/").json()
     assert (portfolio["cash"], portfolio["equity"]) == ("98968.454485", "99998.454485")
+    assert (portfolio["gross_exposure"], portfolio["total_pnl"], portfolio["day_pnl"]) == (
+        "1030",
+        "-1.545515",
+        "-1.545515",
+    )
+    assert portfolio["drawdown"] == pytest.approx(1.545515e-5)
     assert portfolio["positions"][0]["symbol"] == "ACME"
     assert portfolio["equity_curve"][0]["equity"] == "99998.454485"
     assert viewer.get("/api/portfolio/positions").json()[0]["mark_price"] == "103"
@@ -126,6 +132,9 @@ def test_an_unknown_instrument_is_a_404_and_no_account_a_409(prices: Prices, api
         "/api/portfolio/equity?start=monday",
         "/api/portfolio/positions?x=1",
         "/api/portfolio?x=1",
+        "/api/portfolio?points=1",
+        "/api/portfolio?points=2001",
+        "/api/portfolio?points=many",
     ],
 )
 def test_a_wrong_query_is_a_400(account: Account, api: Clients, query: str) -> None:
