@@ -19,6 +19,7 @@ from safety.models import (
     GateDecision,
     KillSwitch,
     KillSwitchEvent,
+    ReconciliationBlock,
     SafetySettings,
 )
 from tradingsite.common.console import LedgerAdmin, actor_of
@@ -163,6 +164,13 @@ class DayCounterAdmin(LedgerAdmin):
     list_display = ("day", "account_id", "name", "value")
     list_filter = ("name", "day")
     ordering = ("-day",)
+
+
+@admin.register(ReconciliationBlock)
+class ReconciliationBlockAdmin(LedgerAdmin):
+    list_display = ("since", "account_id", "code", "detail")
+    list_filter = ("code",)
+    ordering = ("since",)
 
 
 @admin.register(GateDecision)

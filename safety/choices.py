@@ -9,6 +9,7 @@ class GateCode(models.TextChoices):
     KILL_SWITCH_ACTIVE = "KILL_SWITCH_ACTIVE", "The kill switch is set"
     TRADING_STATE_REDUCING = "TRADING_STATE_REDUCING", "Only orders that reduce risk are allowed"
     LIVE_TRADING_DISABLED = "LIVE_TRADING_DISABLED", "The desk is in paper mode"
+    RECONCILIATION_PENDING = "RECONCILIATION_PENDING", "The account's books differ from its broker's"
     INSTRUMENT_NOT_ALLOWED = "INSTRUMENT_NOT_ALLOWED", "The instrument is not enabled"
     QUANTITY_INVALID = "QUANTITY_INVALID", "The quantity does not fit the instrument"
     ORDER_NOTIONAL_EXCEEDS_LIMIT = "ORDER_NOTIONAL_EXCEEDS_LIMIT", "The order is too large"

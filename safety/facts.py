@@ -96,11 +96,15 @@ class SafetyState:
         kill_switch_active: None when it cannot be told, which halts.
         kill_switch_detail: why, for people.
         trades_today: orders that passed today in the intent's account.
+        reconciliation_pending: the books of the intent's account differ from its broker's, or were not compared yet.
+        reconciliation_detail: how, for people.
     """
 
     kill_switch_active: bool | None
     kill_switch_detail: str = ""
     trades_today: int | None = None
+    reconciliation_pending: bool | None = None
+    reconciliation_detail: str = ""
 
 
 @dataclass(frozen=True)

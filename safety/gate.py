@@ -149,6 +149,11 @@ def _mode(case: _Case) -> None:
         raise _Denied("Paper mode is on: no live order leaves the desk.")
 
 
+def _reconciliation(case: _Case) -> None:
+    if _flag(case.state.reconciliation_pending, "whether the account's books agree with its broker's"):
+        raise _Denied(case.state.reconciliation_detail or "The account's books differ from its broker's.")
+
+
 def _instrument(case: _Case) -> None:
     if not _flag(case.exposure.instrument_enabled, "whether the instrument is enabled"):
         raise _Denied(f"{case.intent.symbol} is not enabled for trading.")
@@ -255,6 +260,7 @@ CHECKS: tuple[tuple[GateCode, Callable[[_Case], None]], ...] = (
     (GateCode.KILL_SWITCH_ACTIVE, _kill_switch),
     (GateCode.TRADING_STATE_REDUCING, _trading_state),
     (GateCode.LIVE_TRADING_DISABLED, _mode),
+    (GateCode.RECONCILIATION_PENDING, _reconciliation),
     (GateCode.INSTRUMENT_NOT_ALLOWED, _instrument),
     (GateCode.QUANTITY_INVALID, _quantity_fits),
     (GateCode.ORDER_NOTIONAL_EXCEEDS_LIMIT, _notional),

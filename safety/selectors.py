@@ -24,6 +24,7 @@ from safety.models import (
     GateDecision,
     KillSwitch,
     KillSwitchEvent,
+    ReconciliationBlock,
     SafetySettings,
 )
 from tradingsite.common.clock import rfc3339
@@ -97,6 +98,7 @@ def safety_status() -> dict[str, Any]:
         "trades_today": used["sum"] or 0,
         "kill_switch": _switch_as_json(everything),
         "killed_strategies": killed_strategies(),
+        "reconciliation_blocks": _blocks_as_json(),
         "limits": {
             name: {
                 "limit": values[name],
@@ -128,6 +130,19 @@ def killed_strategies() -> list[dict[str, Any]]:
 def kill_status(scope: str) -> dict[str, Any]:
     """Return the state of one scope alone."""
     return {"scope": scope, **_switch_as_json(killswitch.state_of([scope]))}
+
+
+def reconciliation_blocks(*, account_id: UUID | None = None) -> QuerySet[ReconciliationBlock]:
+    """Return why accounts, or one account, may not trade before they are reconciled, the oldest reason first."""
+    rows = ReconciliationBlock.objects.all()
+    return rows if account_id is None else rows.filter(account_id=account_id)
+
+
+def _blocks_as_json() -> list[dict[str, Any]]:
+    return [
+        {"account_id": str(row.account_id), "code": row.code, "detail": row.detail, "since": rfc3339(row.since)}
+        for row in reconciliation_blocks()
+    ]
 
 
 def kill_history() -> QuerySet[KillSwitchEvent]:

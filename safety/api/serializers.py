@@ -73,6 +73,13 @@ class KilledStrategy(KillSwitchState):
     strategy_id = serializers.CharField()
 
 
+class Block(StrictSerializer):
+    account_id = serializers.UUIDField()
+    code = serializers.CharField(help_text="The kind of mismatch.")
+    detail = serializers.CharField(allow_blank=True)
+    since = serializers.CharField(help_text="RFC 3339.")
+
+
 class LimitUse(StrictSerializer):
     limit = serializers.JSONField(help_text="The limit's value.")
     used_today = serializers.JSONField(
@@ -107,6 +114,7 @@ class Status(Limits):
     trading_day = serializers.DateField()
     kill_switch = KillSwitchState()
     killed_strategies = KilledStrategy(many=True)
+    reconciliation_blocks = Block(many=True, help_text="Accounts whose books differ from their broker's; they rest.")
     limits = serializers.DictField(child=LimitUse())
     limits_version = serializers.IntegerField()
 

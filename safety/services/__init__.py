@@ -5,6 +5,7 @@ from safety.services.audit_log import audit_row
 from safety.services.killing import KillResult, kill, resume, scope_named
 from safety.services.limits import limits_update
 from safety.services.orders import order_check
+from safety.services.reconciliation import reconciliation_block, reconciliation_clear
 
 __all__ = [
     "KillResult",
@@ -14,6 +15,8 @@ __all__ = [
     "kill",
     "limits_update",
     "order_check",
+    "reconciliation_block",
+    "reconciliation_clear",
     "resume",
     "scope_named",
 ]

@@ -30,11 +30,14 @@ def order_check(
     if consume and not connection.in_atomic_block:
         raise RuntimeError("order_check needs the transaction of the order that it lets pass")
     limits = selectors.limits_current()
+    blocks = list(selectors.reconciliation_blocks(account_id=intent.account_id))
     switch = killswitch.state(strategy_id=intent.strategy_id)
     state = gate.SafetyState(
         kill_switch_active=switch.active,
         kill_switch_detail=switch.detail,
         trades_today=selectors.trades_today(intent.account_id) + trades_ahead,
+        reconciliation_pending=bool(blocks),
+        reconciliation_detail=" ".join(f"{block.code}: {block.detail}".rstrip(": ") + "." for block in blocks),
     )
     verdict = gate.evaluate(intent, exposure, limits, state)
     if consume and verdict.allowed:

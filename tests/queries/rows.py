@@ -26,7 +26,15 @@ from market.models import BarImport, DataSource, Instrument
 from portfolio import services as portfolio
 from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperFill, PaperOrder, Position, RoundTrip
 from safety import sentinel
-from safety.models import AlertEvent, AuditLog, DayCounter, GateDecision, KillSwitch, KillSwitchEvent
+from safety.models import (
+    AlertEvent,
+    AuditLog,
+    DayCounter,
+    GateDecision,
+    KillSwitch,
+    KillSwitchEvent,
+    ReconciliationBlock,
+)
 from scheduler.models import ClockKeeper, Schedule, ScheduleFire
 from tests.portfolio.conftest import Prices
 from tradingsite.common.actor import Actor
@@ -237,6 +245,7 @@ class Rows:
         sentinel.write(by_file, {"reason": "stopped by file"})
         KillSwitchEvent.objects.create(scope=killed, action="killed", **who)
         DayCounter.objects.create(day=utcnow().date(), account_id=uuid7(), name="trades", value=self.count)
+        ReconciliationBlock.objects.create(account_id=uuid7(), code="CASH_MISMATCH", detail="10 less")
         for allowed, code in ((True, ""), (False, "POSITION_EXCEEDS_LIMIT")):
             GateDecision.objects.create(
                 allowed=allowed, code=code, client_order_id=str(self.count), account_id=self.account.pk, symbol="SYM1",

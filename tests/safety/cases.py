@@ -48,7 +48,7 @@ LIMITS = Limits(
     duplicate_window_s=60,
     trading_state="active",
 )
-STATE = SafetyState(kill_switch_active=False, trades_today=0)
+STATE = SafetyState(kill_switch_active=False, trades_today=0, reconciliation_pending=False)
 _BASES = {"intent": INTENT, "exposure": EXPOSURE, "limits": LIMITS, "state": STATE}
 _HOME = {name: group for group, base in _BASES.items() for name in base.__dataclass_fields__}
 

@@ -18,6 +18,7 @@ from safety.models import (
     GateDecision,
     KillSwitch,
     KillSwitchEvent,
+    ReconciliationBlock,
     SafetySettings,
 )
 from tests.safety.cases import EXPOSURE, INTENT, STRATEGY
@@ -26,7 +27,7 @@ from tradingsite.common.actor import Actor
 pytestmark = pytest.mark.django_db
 
 Browser = Callable[..., Client]
-LEDGERS = [AlertEvent, AuditLog, DayCounter, GateDecision, KillSwitchEvent]
+LEDGERS = [AlertEvent, AuditLog, DayCounter, GateDecision, KillSwitchEvent, ReconciliationBlock]
 DESK = Actor.system("test")
 
 
@@ -39,6 +40,7 @@ def fill() -> None:
     SafetySettings.objects.get_or_create(id=1)
     services.kill(actor=DESK, reason="r", scope=STRATEGY)
     services.order_check(intent=INTENT, exposure=EXPOSURE, actor=DESK, consume=True)
+    services.reconciliation_block(actor=DESK, account_id=STRATEGY, code="CASH_MISMATCH")
     DayCounter.objects.get_or_create(day="2026-01-05", account_id=STRATEGY, name="trades")
 
 

@@ -40,6 +40,7 @@ BREACHES: dict[GateCode, list[dict[str, Any]]] = {
         {"mode": "", "paper_mode": False},
         {"paper_mode": None},
     ],
+    GateCode.RECONCILIATION_PENDING: [{"reconciliation_pending": True}, {"reconciliation_pending": None}],
     GateCode.INSTRUMENT_NOT_ALLOWED: [{"instrument_enabled": False}, {"instrument_enabled": None}],
     GateCode.QUANTITY_INVALID: [
         {"quantity": D(0)},
@@ -188,6 +189,7 @@ def test_a_reducing_order_passes_the_daily_limit() -> None:
     [
         (GateCode.KILL_SWITCH_ACTIVE, {"kill_switch_active": True}),
         (GateCode.LIVE_TRADING_DISABLED, {"mode": "live"}),
+        (GateCode.RECONCILIATION_PENDING, {"reconciliation_pending": True}),
         (GateCode.INSTRUMENT_NOT_ALLOWED, {"instrument_enabled": False}),
         (GateCode.QUANTITY_INVALID, {"quantity": D("0.5")}),
         (GateCode.ORDER_NOTIONAL_EXCEEDS_LIMIT, {"order_notional_limit": D(999)}),
@@ -252,7 +254,7 @@ def anything(draw: st.DrawFn) -> tuple[OrderIntent, Exposure, Limits, SafetyStat
         draw(flags), draw(counts), draw(numbers), draw(numbers), draw(counts),
         draw(st.sampled_from(["active", "reducing", "halted", None])),
     )  # fmt: skip
-    return intent, exposure, limits, SafetyState(draw(flags), "", draw(counts))
+    return intent, exposure, limits, SafetyState(draw(flags), "", draw(counts), draw(flags))
 
 
 @given(anything())

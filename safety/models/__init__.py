@@ -1,0 +1,20 @@
+"""Limits, the kill switch, what is held against accounts, and the ledgers: verdicts, alerts, audit."""
+
+from safety.models.accounts import ReconciliationBlock
+from safety.models.alerts import AlertEvent
+from safety.models.ledgers import AuditLog, GateDecision
+from safety.models.limits import SETTINGS_ID, DayCounter, SafetySettings
+from safety.models.switch import EVERYTHING, KillSwitch, KillSwitchEvent
+
+__all__ = [
+    "EVERYTHING",
+    "SETTINGS_ID",
+    "AlertEvent",
+    "AuditLog",
+    "DayCounter",
+    "GateDecision",
+    "KillSwitch",
+    "KillSwitchEvent",
+    "ReconciliationBlock",
+    "SafetySettings",
+]
