@@ -57,9 +57,11 @@ def _bad_text(path: tuple[str, ...], what: str) -> ValidationFailed:
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a member is named twice")
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in result:
+            raise ValueError(f"the member {name[:60]!r} is named twice")
+        result[name] = value
     return result
 
 
