@@ -1,5 +1,7 @@
 """The portfolio in the admin. Ledgers are read-only; an order is cancelled by the service, as everywhere else."""
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -9,9 +11,21 @@ from unfold.admin import ModelAdmin, TabularInline
 
 from portfolio import services
 from portfolio.choices import OPEN, OrderStatus
-from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperFill, PaperOrder, Position, RoundTrip
+from portfolio.models import (
+    Account,
+    EquitySnapshot,
+    Fill,
+    Goal,
+    GoalWatch,
+    Order,
+    PaperFill,
+    PaperOrder,
+    Position,
+    RoundTrip,
+)
 from tradingsite.common.actor import Actor
-from tradingsite.common.console import LedgerAdmin
+from tradingsite.common.console import LedgerAdmin, actor_of
+from tradingsite.common.decimals import decimal_string
 from tradingsite.common.errors import AppError
 from tradingsite.common.roles import Role, role_of
 
@@ -155,3 +169,87 @@ class RoundTripAdmin(LedgerAdmin):
     list_select_related: ClassVar = ["instrument", "account"]
     search_fields: ClassVar = ["instrument__symbol", "execution_id", "opening_order__client_order_id"]
     ordering: ClassVar = ["-id"]
+
+
+@admin.register(Goal)
+class GoalAdmin(LedgerAdmin):
+    list_display: ClassVar = [
+        "name",
+        "account",
+        "enabled",
+        "drift_threshold",
+        "total_drift",
+        "over_since",
+        "checked_at",
+        "strategy_id",
+        "created_at",
+        "deleted_at",
+    ]
+    list_filter: ClassVar = [
+        "enabled",
+        ("watch__over_since", admin.EmptyFieldListFilter),
+        ("deleted_at", admin.EmptyFieldListFilter),
+        "account",
+    ]
+    list_select_related: ClassVar = ["account", "watch"]
+    search_fields: ClassVar = ["id", "name", "strategy_id"]
+    actions: ClassVar = ["enable", "disable", "hide", "restore"]
+
+    @admin.display(description="drift", ordering="watch__total_drift")
+    def total_drift(self, goal: Goal) -> str | None:
+        found = goal.watch.total_drift
+        return None if found is None else decimal_string(found)
+
+    @admin.display(description="over since", ordering="watch__over_since")
+    def over_since(self, goal: Goal) -> datetime | None:
+        return goal.watch.over_since
+
+    @admin.display(description="looked at", ordering="watch__checked_at")
+    def checked_at(self, goal: Goal) -> datetime | None:
+        return goal.watch.checked_at
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        role = role_of(request.user)
+        return role is not None and role >= Role.OPERATOR
+
+    @admin.action(description="Enable", permissions=["operate"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[Goal]) -> None:
+        self._each(request, queryset, "enabled", _switch(True))
+
+    @admin.action(description="Disable", permissions=["operate"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[Goal]) -> None:
+        self._each(request, queryset, "disabled", _switch(False))
+
+    @admin.action(description="Delete (hide)", permissions=["operate"])
+    def hide(self, request: HttpRequest, queryset: QuerySet[Goal]) -> None:
+        self._each(request, queryset, "deleted", lambda who, goal: services.goal_delete(actor=who, goal_id=goal.pk))
+
+    @admin.action(description="Restore", permissions=["operate"])
+    def restore(self, request: HttpRequest, queryset: QuerySet[Goal]) -> None:
+        self._each(request, queryset, "restored", lambda who, goal: services.goal_restore(actor=who, goal_id=goal.pk))
+
+    def _each(
+        self, request: HttpRequest, queryset: QuerySet[Goal], done: str, act: Callable[[Actor, Goal], Any]
+    ) -> None:
+        count = 0
+        for goal in queryset:
+            try:
+                act(actor_of(request), goal)
+            except AppError as error:
+                self.message_user(request, f"{goal}: {error.detail}", messages.WARNING)
+            else:
+                count += 1
+        if count:
+            self.message_user(request, f"{count} goals were {done}.", messages.SUCCESS)
+
+
+def _switch(enabled: bool) -> Callable[[Actor, Goal], Goal]:
+    return lambda who, goal: services.goal_update(actor=who, goal_id=goal.pk, changes={"enabled": enabled})
+
+
+@admin.register(GoalWatch)
+class GoalWatchAdmin(LedgerAdmin):
+    list_display: ClassVar = ["goal", "total_drift", "over_since", "checked_at"]
+    list_filter: ClassVar = [("over_since", admin.EmptyFieldListFilter)]
+    list_select_related: ClassVar = ["goal"]
+    search_fields: ClassVar = ["goal__name"]

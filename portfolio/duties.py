@@ -16,7 +16,14 @@ def mark_equity() -> None:
         services.equity_record(account=account, wall=utcnow())
 
 
+def watch_goals() -> None:
+    """Look at every goal that nobody has looked at for a while, and raise an alert where one has drifted too far."""
+    services.goals_check()
+
+
 def register() -> None:
-    """Register both duties; each is safe in any number of processes at once."""
+    """Register the duties; each is safe in any number of processes at once."""
     background.register("portfolio.settle", settle, every_s=2)
     background.register("portfolio.equity", mark_equity, every_s=60)
+    # Twice as often as a goal is looked at, so that it waits no longer than one and a half times that.
+    background.register("portfolio.goals", watch_goals, every_s=15)

@@ -46,3 +46,19 @@ class OrderTransitionRefused(AppError):
     """A programming error made visible: the table of transitions does not hold this step."""
 
     code, status, title = "ORDER_TRANSITION_REFUSED", 409, "An order cannot go from the one status to the other"
+
+
+class GoalUnknown(NotFound):
+    code, title = "GOAL_UNKNOWN", "There is no such goal"
+
+
+class GoalNameTaken(Conflict):
+    code, title = "GOAL_NAME_TAKEN", "Another goal has this name"
+
+
+class GoalNotDeleted(Conflict):
+    code, title = "GOAL_NOT_DELETED", "The goal is not deleted, so there is nothing to restore"
+
+
+class EquityNotPositive(Conflict):
+    code, title = "EQUITY_NOT_POSITIVE", "Without equity there are no weights"

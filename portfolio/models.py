@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from portfolio.choices import OPEN, BrokerKind, OrderSide, OrderStatus, OrderType, TradingMode
 from portfolio.errors import AccountUnknown, OrderUnknown
+from portfolio.goal_models import Goal, GoalWatch
 from portfolio.ledger import Holding
 from tradingsite.common.clock import utcnow
 from tradingsite.common.decimals import ExactField, MoneyField, PriceField, QuantityField
@@ -322,3 +323,17 @@ class PaperFill(models.Model):
 
     def __str__(self) -> str:
         return self.venue_fill_id
+
+
+__all__ = [
+    "Account",
+    "EquitySnapshot",
+    "Fill",
+    "Goal",
+    "GoalWatch",
+    "Order",
+    "PaperFill",
+    "PaperOrder",
+    "Position",
+    "RoundTrip",
+]

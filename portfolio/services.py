@@ -2,6 +2,7 @@
 
 from portfolio.accounts import account_ensure_default, account_save
 from portfolio.equity import equity_record
+from portfolio.goals import goal_create, goal_delete, goal_restore, goal_update, goals_check
 from portfolio.orders import NOT_SENT_AFTER, order_cancel, order_place, orders_settle
 from portfolio.rebuild import Difference, positions_check, positions_rebuild
 
@@ -11,6 +12,11 @@ __all__ = [
     "account_ensure_default",
     "account_save",
     "equity_record",
+    "goal_create",
+    "goal_delete",
+    "goal_restore",
+    "goal_update",
+    "goals_check",
     "order_cancel",
     "order_place",
     "orders_settle",

@@ -37,6 +37,8 @@ ICONS: Mapping[str, str] = {
     "fill": "done_all",
     "roundtrip": "sync_alt",
     "position": "pie_chart",
+    "goal": "flag",
+    "goalwatch": "visibility",
     "equitysnapshot": "show_chart",
     "paperorder": "description",
     "paperfill": "task_alt",

@@ -1,9 +1,11 @@
+from portfolio.api.goals import GoalViewSet
 from portfolio.api.views import EquityView, FillViewSet, OrderViewSet, PortfolioView, PositionsView
 from tradingsite.common.api.routing import Router, route
 
 router = Router()
 router.register("portfolio/orders", OrderViewSet, "order")
 router.register("portfolio/fills", FillViewSet, "fill")
+router.register("portfolio/goals", GoalViewSet, "goal")
 
 urlpatterns = [
     *router.urls,

@@ -24,7 +24,18 @@ from executions.models import EarlierTask, Payload, RunEnding, StepExecution, Wo
 from executions.news import stream_of
 from market.models import BarImport, DataSource, Instrument
 from portfolio import services as portfolio
-from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperFill, PaperOrder, Position, RoundTrip
+from portfolio.models import (
+    Account,
+    EquitySnapshot,
+    Fill,
+    Goal,
+    GoalWatch,
+    Order,
+    PaperFill,
+    PaperOrder,
+    Position,
+    RoundTrip,
+)
 from safety import sentinel
 from safety.models import (
     AlertEvent,
@@ -76,6 +87,7 @@ class Rows:
         self.delivery = WebhookDelivery.objects.earliest("id")
         self.bar_import = BarImport.objects.earliest("created_at")
         self.alert = AlertEvent.objects.earliest("created_at")
+        self.goal = Goal.objects.earliest("created_at")
         self.order = Order.objects.earliest("created_at")
         self.paper_order = PaperOrder.objects.earliest("created_at")
         self.workflow = Workflow.objects.earliest("created_at")
@@ -212,6 +224,11 @@ class Rows:
             account=self.account, at=utcnow() + timedelta(seconds=self.count), cash=Decimal(1),
             positions_value=Decimal(1), equity=Decimal(2),
         )  # fmt: skip
+        account = Account.objects.get(name=f"Account {self.count}") if self.count > 1 else self.account
+        goal = Goal.objects.create(
+            name=f"goal {self.count}", account=account, target_weights={"SYM1": "0.5"}, drift_threshold=Decimal("0.1")
+        )
+        GoalWatch.objects.create(goal=goal, over_since=utcnow(), checked_at=utcnow(), total_drift=Decimal("0.2"))
         now = utcnow()
         paper = PaperOrder.objects.create(
             client_order_id=f"c{self.count}", account=self.account, symbol=instrument.symbol, side="buy",
