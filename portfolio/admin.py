@@ -78,13 +78,14 @@ class OrderAdmin(ReadOnly, ModelAdmin):
         "side",
         "quantity",
         "type",
+        "time_in_force",
         "status",
         "code",
         "filled_quantity",
         "average_price",
         "mode",
     )
-    list_filter = ("status", "side", "type", "mode", "account")
+    list_filter = ("status", "side", "type", "time_in_force", "origin", "mode", "account")
     list_select_related = ("instrument",)
     search_fields = ("client_order_id", "instrument__symbol", "code", "execution_id", "strategy_id")
     date_hierarchy = "created_at"
@@ -147,8 +148,18 @@ class PaperFillInline(ReadOnly, TabularInline):
 
 @admin.register(PaperOrder)
 class PaperOrderAdmin(ReadOnly, ModelAdmin):
-    list_display = ("created_at", "symbol", "side", "quantity", "type", "limit_price", "status")
-    list_filter = ("status", "side", "type")
+    list_display = (
+        "created_at",
+        "symbol",
+        "side",
+        "quantity",
+        "type",
+        "limit_price",
+        "stop_price",
+        "expires_at",
+        "status",
+    )
+    list_filter = ("status", "side", "type", "time_in_force")
     search_fields = ("client_order_id", "symbol")
     inlines: ClassVar = [PaperFillInline]
     show_full_result_count = False

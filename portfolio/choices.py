@@ -18,6 +18,21 @@ class OrderSide(TextChoices):
 class OrderType(TextChoices):
     MARKET = "market"
     LIMIT = "limit"
+    STOP = "stop"
+
+
+class TimeInForce(TextChoices):
+    """How long an order rests: to the end of the session of its exchange, or until somebody cancels it."""
+
+    DAY = "day"
+    GTC = "gtc", "Good till cancelled"
+
+
+class OrderOrigin(TextChoices):
+    """Who made an order: the desk, or somebody at the broker whose doing the reconciliation took over."""
+
+    DESK = "desk"
+    BROKER = "broker"
 
 
 class OrderPurpose(TextChoices):
@@ -56,7 +71,8 @@ S = OrderStatus
 # pending: intent committed, never sent. submitted: claimed by the one process that may send it, so it may have reached
 # the broker. unknown: sent, and the answer was lost. Whatever may have been sent leaves its state only on the broker's
 # word, but for two: the claimer itself denies when the kill switch closes before the call, and an order that the broker
-# does not know after `NOT_SENT_AFTER` is cancelled. A cancelled order may still be filled by a fill that was under way.
+# does not know after `NOT_SENT_AFTER` is cancelled. A cancelled or expired order may still be filled by a fill that was
+# under way.
 TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
     S.PENDING: frozenset({S.SUBMITTED, S.CANCELLED}),
     S.SUBMITTED: frozenset(
@@ -69,7 +85,7 @@ TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
     S.DENIED: frozenset(),
     S.FILLED: frozenset(),
     S.REJECTED: frozenset(),
-    S.EXPIRED: frozenset(),
+    S.EXPIRED: frozenset({S.FILLED}),
 }
 
 OPEN = frozenset({S.PENDING, S.SUBMITTED, S.UNKNOWN, S.ACCEPTED, S.PARTIALLY_FILLED})

@@ -14,6 +14,15 @@ CURRENCY_MISMATCH = "CURRENCY_MISMATCH"
 PRICE_SERIES_MISMATCH = "PRICE_SERIES_MISMATCH"
 """The position was opened at the prices of another source or adjustment: the profit would be that of no trade."""
 
+DAY_ENDED = "DAY_ENDED"
+"""A day order whose session ended before it was filled to the last share."""
+
+OVERFILLED = "OVERFILLED"
+"""The broker filled more than was ordered. The fills stand, since the shares are there; somebody must look."""
+
+FILL_CONFLICT = "FILL_CONFLICT"
+"""The broker told of a fill that cannot be: without a quantity or price, or other than it told before. Not taken."""
+
 POSITION_CHANGED = "POSITION_CHANGED"
 """The order was planned to open a position where there is one by now, or to close one that is no longer there."""
 

@@ -113,10 +113,7 @@ def cash_reserved(*, account: Account, orders: list[Order] | None = None) -> Dec
         orders = list(Order.objects.filter(account=account, status__in=OPEN))
     buys = (order for order in orders if order.side == OrderSide.BUY)
     return sum(
-        (
-            cash_needed(account, order.remaining, limit=order.limit_price, reference=order.reference_price)
-            for order in buys
-        ),
+        (cash_needed(account, order.remaining, limit=order.limit_price, reference=_reference(order)) for order in buys),
         ZERO,
     )
 
@@ -131,9 +128,14 @@ def _short_cover(account: Account, orders: list[Order], held: Mapping[UUID, Deci
     for instrument_id, group in sales.items():
         units = sum((order.remaining for order in group), ZERO) - max(held.get(instrument_id, ZERO), ZERO)
         if units > 0:
-            price = max(max(order.limit_price or ZERO, order.reference_price or ZERO) for order in group)
+            price = max(max(order.limit_price or ZERO, _reference(order)) for order in group)
             cover += amount(units, price, ONE + account.fee_rate)
     return cover
+
+
+def _reference(order: Order) -> Decimal:
+    """The price that an order without a limit is reckoned at: a stop fills from its stop on."""
+    return max(order.reference_price or ZERO, order.stop_price or ZERO)
 
 
 def cash_needed(account: Account, quantity: Decimal, *, limit: Decimal | None, reference: Decimal | None) -> Decimal:

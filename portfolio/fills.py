@@ -8,22 +8,23 @@ import logging
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from django.db import transaction
 
 from portfolio.brokers.protocol import BrokerFill, BrokerOrder
 from portfolio.choices import OPEN, OrderSide, OrderStatus, may_follow
 from portfolio.equity import equity_record
-from portfolio.errors import OrderTransitionRefused
+from portfolio.errors import FILL_CONFLICT, OVERFILLED, OrderTransitionRefused
 from portfolio.ledger import Trade, apply_fill, divide, multiply
 from portfolio.models import Account, Fill, Order, Position
 from portfolio.trips import trip_follow
 from portfolio.webhooks import order_told
+from safety.services import alert_raise
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
-from tradingsite.common.decimals import decimal_string
+from tradingsite.common.decimals import PLACES, decimal_string
 from tradingsite.common.live import publish
 
 logger = logging.getLogger(__name__)
@@ -93,28 +94,31 @@ def order_facts(order: Order) -> dict[str, Any]:
 def fills_apply(*, order_id: UUID, state: BrokerOrder) -> Order:
     """Write down what the broker says of an order: new fills, each once by its venue id, then the status.
 
-    An answer that is older than what is known already changes nothing.
+    An answer that is older than what is known already changes nothing. A fill that cannot be is told of and not taken;
+    one fill too many is taken, since the shares are there, and the order says OVERFILLED.
 
     Returns:
         The order as it stands then.
     """
     with transaction.atomic():
         order, account = order_locked(order_id)
-        known = set(Fill.objects.filter(order=order).values_list("venue_fill_id", flat=True))
-        fresh = [fill for fill in state.fills if fill.venue_fill_id not in known]
+        fresh = _fresh(order, state.fills)
         changes: dict[str, Any] = {}
         if state.venue_order_id and state.venue_order_id != order.venue_order_id:
             changes["venue_order_id"] = state.venue_order_id
         if fresh:
             _take(account, order, fresh)
             changes |= _filled(order)
-        target = _status_after(state, changes.get("filled_quantity", order.filled_quantity), order.quantity)
+        filled = changes.get("filled_quantity", order.filled_quantity)
+        target = _status_after(state, filled, order.quantity)
         if not may_follow(order.status, target):
             logger.info("order %s is %s; a late %s is not news", order.client_order_id, order.status, target)
             target = OrderStatus(order.status)
         if changes or target != order.status:
             # Without news of the status, its code stays as it is.
             said = (state.code, state.detail) if target != order.status else (order.code, order.detail)
+            if fresh and filled > order.quantity:
+                said = (OVERFILLED, _tell_overfilled(order, filled))
             order_move(actor=BROKER, order=order, status=target, code=said[0], detail=said[1], **changes)
         if fresh:
             equity_record(account=account, wall=utcnow(), at_most_every_s=0)
@@ -127,6 +131,59 @@ def order_locked(order_id: UUID) -> tuple[Order, Account]:
     account = Account.objects.locked(account_id)
     order = Order.objects.locked(order_id)
     return order, account
+
+
+def _fresh(order: Order, told: Iterable[BrokerFill]) -> list[BrokerFill]:
+    """Return the fills that are new, each once; what contradicts an earlier one is told of and left out."""
+    told = list(told)
+    known = {
+        fill.venue_fill_id: (fill.order_id, fill.quantity, fill.price)
+        for fill in Fill.objects.filter(venue_fill_id__in=[fill.venue_fill_id for fill in told])
+    }
+    fresh = []
+    for fill in told:
+        if not (fill.quantity.is_finite() and fill.price.is_finite() and fill.quantity > 0 and fill.price > 0):
+            _tell_conflict(order, fill, "it has no quantity or no price")
+            continue
+        content = (order.pk, _stored(fill.quantity), _stored(fill.price))
+        earlier = known.setdefault(fill.venue_fill_id, content)
+        if earlier is content:
+            fresh.append(fill)
+        elif earlier != content:
+            _tell_conflict(order, fill, "the broker told of it before, with another content")
+    return fresh
+
+
+def _stored(number: Decimal) -> Decimal:
+    """As a column of the database holds it."""
+    return number.quantize(Decimal(1).scaleb(-PLACES))
+
+
+def _tell_conflict(order: Order, fill: BrokerFill, why: str) -> None:
+    alert_raise(
+        kind="execution_failed",
+        name=FILL_CONFLICT,
+        severity="critical",
+        message=f"Fill {fill.venue_fill_id} of order {order.client_order_id} ({fill.quantity} at {fill.price}) was not "
+        f"taken: {why}. Compare the account with the broker's statement.",
+        symbol=order.instrument.symbol,
+        event_id=uuid5(order.pk, f"{FILL_CONFLICT}:{fill.venue_fill_id}"),
+        actor=BROKER,
+    )
+
+
+def _tell_overfilled(order: Order, filled: Decimal) -> str:
+    said = f"{decimal_string(filled)} were filled where {decimal_string(order.quantity)} were ordered."
+    alert_raise(
+        kind="execution_failed",
+        name=OVERFILLED,
+        severity="critical",
+        message=f"Order {order.client_order_id}: {said}",
+        symbol=order.instrument.symbol,
+        event_id=uuid5(order.pk, f"{OVERFILLED}:{decimal_string(filled)}"),
+        actor=BROKER,
+    )
+    return said
 
 
 def _take(account: Account, order: Order, fills: Iterable[BrokerFill]) -> None:
@@ -175,9 +232,13 @@ def _filled(order: Order) -> dict[str, Any]:
 
 
 def _status_after(state: BrokerOrder, filled: Decimal, quantity: Decimal) -> OrderStatus:
-    """Fills speak louder than the status beside them; an open order is one that the broker has accepted."""
+    """Fills speak louder than the status beside them; an open order is one that the broker has accepted.
+
+    While fills that the broker speaks of have not come, the order is not over: it is asked for them again.
+    """
     if filled >= quantity:
         return OrderStatus.FILLED
-    if state.status not in OPEN:
+    outstanding = state.status == OrderStatus.FILLED or filled < (state.filled_quantity or ZERO)
+    if state.status not in OPEN and not outstanding:
         return state.status
     return OrderStatus.PARTIALLY_FILLED if filled > 0 else OrderStatus.ACCEPTED

@@ -6,7 +6,7 @@ from decimal import Decimal
 from django.db import transaction
 
 from market.models import Instrument
-from portfolio.choices import OrderPurpose, OrderSide, OrderStatus, OrderType, TradingMode
+from portfolio.choices import OrderPurpose, OrderSide, OrderStatus, OrderType, TimeInForce, TradingMode
 from portfolio.errors import (
     ACCOUNT_MODE_MISMATCH,
     CURRENCY_MISMATCH,
@@ -26,22 +26,41 @@ from tradingsite.common.decimals import decimal_string
 from tradingsite.common.errors import FieldError, ValidationFailed
 
 
-def words_check(*, side: str, order_type: str, mode: str, client_order_id: str, limit_price: Decimal | None) -> None:
+def words_check(
+    *,
+    side: str,
+    order_type: str,
+    time_in_force: str,
+    mode: str,
+    client_order_id: str,
+    limit_price: Decimal | None,
+    stop_price: Decimal | None,
+) -> None:
+    """Say all at once what no order can have.
+
+    Raises:
+        ValidationFailed: naming each field.
+    """
     errors = [
         FieldError(pointer, "invalid_choice", f"Must be one of {', '.join(words)}.")
         for pointer, word, words in (
             ("side", side, OrderSide.values),
             ("type", order_type, OrderType.values),
+            ("time_in_force", time_in_force, TimeInForce.values),
             ("mode", mode, TradingMode.values),
         )
         if word not in words
     ]
     if not 1 <= len(client_order_id) <= 100:
         errors.append(FieldError("client_order_id", "invalid", "Must have 1 to 100 characters."))
-    if (order_type == OrderType.LIMIT) != (limit_price is not None):
-        errors.append(FieldError("limit_price", "invalid", "A limit order has a limit price, a market order none."))
-    elif limit_price is not None and not limit_price > 0:
-        errors.append(FieldError("limit_price", "min_value", "Must be above zero."))
+    for pointer, of_type, price in (
+        ("limit_price", OrderType.LIMIT, limit_price),
+        ("stop_price", OrderType.STOP, stop_price),
+    ):
+        if (order_type == of_type) != (price is not None):
+            errors.append(FieldError(pointer, "invalid", f"A {of_type} order has this price, any other order has not."))
+        elif price is not None and not price > 0:
+            errors.append(FieldError(pointer, "min_value", "Must be above zero."))
     if errors:
         raise ValidationFailed(errors=errors)
 
@@ -56,6 +75,8 @@ _CONTENT = [
     "type",
     "quantity",
     "limit_price",
+    "stop_price",
+    "time_in_force",
 ]
 
 
@@ -131,6 +152,7 @@ def intent_of(order: Order, instrument: Instrument) -> OrderIntent:
         mode=order.mode,
         quantity_precision=instrument.quantity_precision,
         lot_size=instrument.lot_size,
+        stop_price=order.stop_price,
     )
 
 

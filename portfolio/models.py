@@ -4,16 +4,26 @@ Orders name the strategy and the run they come from by plain ids: those apps sta
 """
 
 from decimal import Decimal
-from typing import ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
 
-from portfolio.choices import OPEN, BrokerKind, OrderSide, OrderStatus, OrderType, TradingMode
+from portfolio.choices import (
+    OPEN,
+    BrokerKind,
+    OrderOrigin,
+    OrderSide,
+    OrderStatus,
+    OrderType,
+    TimeInForce,
+    TradingMode,
+)
 from portfolio.errors import AccountUnknown, OrderUnknown
 from portfolio.goal_models import Goal, GoalWatch
 from portfolio.ledger import Holding
+from safety.errors import LedgerReadOnly
 from tradingsite.common.clock import utcnow
 from tradingsite.common.decimals import ExactField, MoneyField, PriceField, QuantityField
 from tradingsite.common.models import Entity
@@ -94,6 +104,9 @@ class Order(Entity):
     type = models.CharField(max_length=8, choices=OrderType.choices)
     quantity = QuantityField()
     limit_price = PriceField(null=True, blank=True)
+    stop_price = PriceField(null=True, blank=True)
+    time_in_force = models.CharField(max_length=8, choices=TimeInForce.choices, default=TimeInForce.GTC)
+    origin = models.CharField(max_length=8, choices=OrderOrigin.choices, default=OrderOrigin.DESK, editable=False)
     reference_price = PriceField(null=True, blank=True)
     source = models.CharField(max_length=40)
     timeframe = models.CharField(max_length=8)
@@ -124,6 +137,9 @@ class Order(Entity):
             models.CheckConstraint(
                 condition=~Q(type=OrderType.LIMIT) | Q(limit_price__isnull=False), name="order_limit_has_price"
             ),
+            models.CheckConstraint(
+                condition=~Q(type=OrderType.STOP) | Q(stop_price__isnull=False), name="order_stop_has_price"
+            ),
         ]
         indexes: ClassVar = [
             # What is open is looked for every two seconds and before every order; there is little of it.
@@ -145,8 +161,18 @@ class Order(Entity):
         return max(rest, ZERO)
 
 
+class FillQuerySet(models.QuerySet["Fill"]):
+    """Rows that are only ever added."""
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise LedgerReadOnly("Fills are never changed.")
+
+    def delete(self) -> NoReturn:
+        raise LedgerReadOnly("Fills are never removed.")
+
+
 class Fill(models.Model):
-    """One fill of an order. Written once; positions and cash can be rebuilt from the fills alone."""
+    """One fill of an order. Written once, never changed, never removed: positions and cash are rebuilt from the fills."""
 
     id = models.BigAutoField(primary_key=True)
     venue_fill_id = models.CharField(max_length=120, unique=True)
@@ -161,6 +187,8 @@ class Fill(models.Model):
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField(default=utcnow)
 
+    objects = FillQuerySet.as_manager()
+
     class Meta:
         db_table = "fill"
         ordering: ClassVar = ["-id"]
@@ -172,6 +200,14 @@ class Fill(models.Model):
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity.normalize():f} at {self.price.normalize():f}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise LedgerReadOnly(f"Fill {self.venue_fill_id} is never changed.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise LedgerReadOnly(f"Fill {self.venue_fill_id} is never removed.")
 
 
 class Position(Entity):
@@ -287,6 +323,9 @@ class PaperOrder(Entity):
     type = models.CharField(max_length=8, choices=OrderType.choices)
     quantity = QuantityField()
     limit_price = PriceField(null=True, blank=True)
+    stop_price = PriceField(null=True, blank=True)
+    time_in_force = models.CharField(max_length=8, choices=TimeInForce.choices, default=TimeInForce.GTC)
+    expires_at = models.DateTimeField(null=True, blank=True)
     fee_rate = ExactField()
     slippage = ExactField()
     source = models.CharField(max_length=40)

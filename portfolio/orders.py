@@ -23,7 +23,7 @@ from django.db import transaction
 
 from market import selectors as market
 from portfolio.brokers import Broker, BrokerOrder, BrokerUncertain, DuplicateClientOrderId, OrderRequest, broker_for
-from portfolio.choices import OPEN, OrderPurpose, OrderSide, OrderStatus, OrderType
+from portfolio.choices import OPEN, OrderPurpose, OrderSide, OrderStatus, OrderType, TimeInForce
 from portfolio.errors import NOT_SENT, OrderNotOpen
 from portfolio.facts import series_facts
 from portfolio.fills import fills_apply, order_locked, order_move
@@ -54,6 +54,8 @@ def order_place(
     quantity: Decimal,
     order_type: str = "market",
     limit_price: Decimal | None = None,
+    stop_price: Decimal | None = None,
+    time_in_force: str = "gtc",
     client_order_id: str,
     strategy_id: UUID | None = None,
     execution_id: UUID | None = None,
@@ -68,6 +70,7 @@ def order_place(
 
     Args:
         quantity: units of the instrument; what the gate does not allow is recorded as a denied order.
+        time_in_force: `day` ends with the session that runs, or with the next one; `gtc` when somebody cancels.
         source, timeframe, adjustment: the series that prices it; the instrument's default source when None.
         purpose: for an order that was planned some time ago. It is denied when the position has changed meanwhile so
             that it would do something else: add to a position, or sell what another order has sold already.
@@ -83,7 +86,15 @@ def order_place(
         ValidationFailed: for words or numbers that no order can have.
     """
     wall = utcnow()
-    words_check(side=side, order_type=order_type, mode=mode, client_order_id=client_order_id, limit_price=limit_price)
+    words_check(
+        side=side,
+        order_type=order_type,
+        time_in_force=time_in_force,
+        mode=mode,
+        client_order_id=client_order_id,
+        limit_price=limit_price,
+        stop_price=stop_price,
+    )
     instrument = market.instrument_get(symbol)
     intent = Order(
         client_order_id=client_order_id,
@@ -97,6 +108,8 @@ def order_place(
         type=order_type,
         quantity=to_decimal(quantity, "quantity"),
         limit_price=None if limit_price is None else to_decimal(limit_price, "limit_price"),
+        stop_price=None if stop_price is None else to_decimal(stop_price, "stop_price"),
+        time_in_force=time_in_force,
     )
     existing = existing_order(intent)
     if existing is None:
@@ -221,6 +234,8 @@ def _submit(*, order: Order, broker: Broker) -> Order:
         order_type=OrderType(order.type),
         quantity=order.quantity,
         limit_price=order.limit_price,
+        stop_price=order.stop_price,
+        time_in_force=TimeInForce(order.time_in_force),
         source=order.source,
         timeframe=order.timeframe,
         adjustment=order.adjustment,

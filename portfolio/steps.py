@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from market import selectors as market
 from portfolio import selectors, services
-from portfolio.choices import OrderPurpose, OrderSide, OrderType, SizingMethod
+from portfolio.choices import OrderPurpose, OrderSide, OrderType, SizingMethod, TimeInForce
 from portfolio.fills import order_facts
 from portfolio.ledger import multiply
 from portfolio.planning import Plan, intents_plan
@@ -58,7 +58,12 @@ class RiskCheckConfig(StepConfig):
 
 
 class OrderConfig(StepConfig):
-    order_type = serializers.ChoiceField(choices=OrderType.choices, default=OrderType.MARKET)
+    order_type = serializers.ChoiceField(choices=[OrderType.MARKET, OrderType.LIMIT], default=OrderType.MARKET)
+    time_in_force = serializers.ChoiceField(
+        choices=TimeInForce.choices,
+        default=TimeInForce.GTC,
+        help_text="Whether what is not filled ends with the session of the exchange, or rests until cancelled.",
+    )
     limit_offset_pct = serializers.DecimalField(
         max_digits=6,
         decimal_places=4,
@@ -147,6 +152,7 @@ class OrderStep(StepType):
                     quantity=Decimal(intent["quantity"]),
                     order_type=order_type,
                     limit_price=_limit_price(intent, offset) if order_type is OrderType.LIMIT else None,
+                    time_in_force=context.config.get("time_in_force", TimeInForce.GTC),
                     client_order_id=f"{context.execution_id}-{context.step_index}-{symbol}-{legs[symbol]}",
                     strategy_id=context.strategy_id,
                     execution_id=context.execution_id,

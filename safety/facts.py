@@ -13,7 +13,7 @@ class OrderIntent:
     Attributes:
         side: `buy` or `sell`.
         quantity: units, above zero.
-        order_type: `market` or `limit`; the latter with `limit_price`.
+        order_type: `market`, `limit` with `limit_price`, or `stop` with `stop_price`.
         reference_price: the last price known for the instrument, currency per unit.
         mode: `paper` or `live`.
         quantity_precision: digits after the point that the instrument's quantity may have.
@@ -33,6 +33,7 @@ class OrderIntent:
     mode: str
     quantity_precision: int
     lot_size: Decimal
+    stop_price: Decimal | None = None
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,9 @@ def reduces_risk(intent: OrderIntent, exposure: Exposure) -> bool:
 def order_price(intent: OrderIntent) -> Decimal:
     """Return the highest price at which the order could reasonably fill, currency per unit.
 
-    A limit buy never pays more than its limit; a limit sell may well get more than its limit, up to the market.
+    A limit buy never pays more than its limit; a limit sell may well get more than its limit, up to the market. A stop
+    buy fills from its stop upwards, or at the market where that is beyond the stop already; a stop sell at its stop or
+    below.
     """
     if intent.order_type == "market":
         return _price(intent.reference_price, "reference_price")
@@ -120,7 +122,11 @@ def order_price(intent: OrderIntent) -> Decimal:
         if intent.side == "buy":
             return limit
         return max(limit, _price(intent.reference_price, "reference_price"))
-    raise _MissingFact(f"order_type {intent.order_type!r} is neither market nor limit")
+    if intent.order_type == "stop":
+        stop = _price(intent.stop_price, "stop_price")
+        reference = _price(intent.reference_price, "reference_price")
+        return max(stop, reference) if intent.side == "buy" else stop
+    raise _MissingFact(f"order_type {intent.order_type!r} is neither market, limit nor stop")
 
 
 # -------------------------------------------------------------------------------------------------------- the checks
@@ -233,7 +239,7 @@ def cash_required(intent: OrderIntent, exposure: Exposure) -> Decimal:
     slippage = _number(exposure.slippage, "slippage")
     price = order_price(intent)
     if intent.side == "buy":
-        worst = price * (1 + slippage) if intent.order_type == "market" else price
+        worst = price if intent.order_type == "limit" else price * (1 + slippage)
         return quantity * worst * (1 + fee)
     position = _number(exposure.position_quantity, "position_quantity", negative=True)
     held = max(position - _number(exposure.open_sell_quantity, "open_sell_quantity"), Decimal(0))
@@ -295,6 +301,8 @@ def _facts(case: _Case) -> dict[str, Any]:
         for group, part in (("exposure", case.exposure), ("limits", case.limits), ("state", case.state))
     }
     facts["reduces"] = reduces_risk(case.intent, case.exposure)
+    if case.intent.order_type == "stop":
+        facts["stop_price"] = _fact(case.intent.stop_price)
     computed: tuple[tuple[str, Callable[[OrderIntent, Exposure], Decimal]], ...] = (
         ("notional", _notional_of),
         ("resulting_value", resulting_value),

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from portfolio.choices import OrderSide, OrderStatus, OrderType, TradingMode
+from portfolio.choices import OrderOrigin, OrderSide, OrderStatus, OrderType, TimeInForce, TradingMode
 from tradingsite.common.api.serializers import DecimalStringField, StrictSerializer, SymbolField, UtcDateTimeField
 
 
@@ -16,6 +16,17 @@ class OrderPlaceSerializer(StrictSerializer):
     quantity = DecimalStringField(help_text="Above zero; whole lots of the instrument.")
     type = serializers.ChoiceField(choices=OrderType.choices, default=OrderType.MARKET)
     limit_price = DecimalStringField(required=False, allow_null=True, default=None)
+    stop_price = DecimalStringField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="For a stop order: it becomes a market order once the market trades there or beyond.",
+    )
+    time_in_force = serializers.ChoiceField(
+        choices=TimeInForce.choices,
+        default=TimeInForce.GTC,
+        help_text="`day` expires with the session that runs, or with the next one; `gtc` rests until cancelled.",
+    )
     mode = serializers.ChoiceField(choices=TradingMode.choices, default=TradingMode.PAPER)
     strategy_id = serializers.UUIDField(required=False, allow_null=True, default=None)
     source = serializers.RegexField(  # type: ignore[assignment]  # a DRF field has an attribute of this name
@@ -31,15 +42,16 @@ class OrderPlaceSerializer(StrictSerializer):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        limit_price = attrs["limit_price"]
         if attrs["quantity"] <= 0:
             raise serializers.ValidationError({"quantity": "Must be above zero."}, code="min_value")
-        if attrs["type"] == OrderType.LIMIT and limit_price is None:
-            raise serializers.ValidationError({"limit_price": "A limit order needs its limit price."}, code="required")
-        if attrs["type"] == OrderType.MARKET and limit_price is not None:
-            raise serializers.ValidationError({"limit_price": "A market order has no limit price."}, code="invalid")
-        if limit_price is not None and limit_price <= 0:
-            raise serializers.ValidationError({"limit_price": "Must be above zero."}, code="min_value")
+        for name, owner in (("limit_price", OrderType.LIMIT), ("stop_price", OrderType.STOP)):
+            price, word = attrs[name], name.replace("_", " ")
+            if attrs["type"] == owner and price is None:
+                raise serializers.ValidationError({name: f"A {owner} order needs its {word}."}, code="required")
+            if attrs["type"] != owner and price is not None:
+                raise serializers.ValidationError({name: f"A {attrs['type']} order has no {word}."}, code="invalid")
+            if price is not None and price <= 0:
+                raise serializers.ValidationError({name: "Must be above zero."}, code="min_value")
         return attrs
 
 
@@ -78,6 +90,11 @@ class OrderSerializer(serializers.Serializer[Any]):
     mode = serializers.ChoiceField(choices=TradingMode.choices)
     quantity = DecimalStringField()
     limit_price = DecimalStringField(allow_null=True)
+    stop_price = DecimalStringField(allow_null=True)
+    time_in_force = serializers.ChoiceField(choices=TimeInForce.choices)
+    origin = serializers.ChoiceField(
+        choices=OrderOrigin.choices, help_text="`broker`: made outside the desk and taken over from the broker's book."
+    )
     reference_price = DecimalStringField(allow_null=True)
     source = serializers.CharField()  # type: ignore[assignment]  # as above
     timeframe = serializers.CharField()

@@ -1,8 +1,8 @@
 """The paper broker: a book of its own, filled from the market's prices by the same rules as the backtest.
 
-A market order fills at the first price at or after the moment it was handed in (for bars: the next open), with
-slippage; a limit order fills at an open at or beyond its limit, or at the limit itself within a bar whose range reaches
-it. An order fills whole. The fee is a fraction of the filled notional.
+An order is held against every price from the moment it was handed in: the open of each later bar, its range once it is
+complete, and the quotes of a market that has them; `matching` says at which it fills. An order fills whole. The fee is a
+fraction of the filled notional. A day order that no price of its session filled expires with the session.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,12 @@ import numpy as np
 from django.db import IntegrityError, transaction
 
 from market import selectors as market
-from market.bars import Bars
+from market.bars import Bars, from_ns
+from market.calendars import calendar
 from market.errors import SeriesEmpty
 from market.prices import price_decimal
+from market.timeframes import bar_ends
+from portfolio.brokers.matching import Terms, price_at, price_within
 from portfolio.brokers.protocol import (
     BrokerAccount,
     BrokerFill,
@@ -24,13 +27,16 @@ from portfolio.brokers.protocol import (
     DuplicateClientOrderId,
     OrderRequest,
 )
-from portfolio.choices import OrderSide, OrderStatus, OrderType
+from portfolio.choices import OrderSide, OrderStatus, OrderType, TimeInForce
+from portfolio.errors import DAY_ENDED
 from portfolio.ledger import Holding, Trade, fill_fee, rebuild, slipped_price
 from portfolio.models import Account, PaperFill, PaperOrder
+from tradingsite.common.clock import rfc3339
 from tradingsite.common.errors import NotFound
 
 _TICK = timedelta(microseconds=1)
 _QUOTES_PER_LOOK = 2000
+_PRICES_LATE_BY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,9 @@ class PaperBroker:
                     type=request.order_type,
                     quantity=request.quantity,
                     limit_price=request.limit_price,
+                    stop_price=request.stop_price,
+                    time_in_force=request.time_in_force,
+                    expires_at=self._expiry(request),
                     fee_rate=self._account.fee_rate,
                     slippage=self._account.slippage,
                     source=request.source,
@@ -125,23 +134,47 @@ class PaperBroker:
 
     def _work(self, row: PaperOrder) -> None:
         try:
-            match = self._market_match(row) if row.type == OrderType.MARKET else self._limit_match(row)
+            match = self._market_match(row) if row.type == OrderType.MARKET else self._priced_match(row)
+            if match is not None and row.expires_at is not None and match.time >= row.expires_at:
+                match = None
+            over = match is None and self._is_over(row)
         except NotFound:
             # The series is gone or empty: no price, so the order rests until there is one again or it is cancelled.
-            return
-        if match is None:
-            row.save(update_fields=["bars_seen_until", "quotes_seen_until"])
-            return
-        PaperFill.objects.create(
-            venue_fill_id=f"paper-{row.id}-1",
-            order=row,
-            quantity=row.quantity,
-            price=match.price,
-            fee=fill_fee(match.price, row.quantity, row.fee_rate),
-            occurred_at=match.time,
-        )
-        row.status = OrderStatus.FILLED
+            match, over = None, False
+        if match is not None:
+            PaperFill.objects.create(
+                venue_fill_id=f"paper-{row.id}-1",
+                order=row,
+                quantity=row.quantity,
+                price=match.price,
+                fee=fill_fee(match.price, row.quantity, row.fee_rate),
+                occurred_at=match.time,
+            )
+            row.status = OrderStatus.FILLED
+        elif over:
+            row.status = OrderStatus.EXPIRED
         row.save(update_fields=["status", "bars_seen_until", "quotes_seen_until"])
+
+    def _is_over(self, row: PaperOrder) -> bool:
+        """Say whether nothing can fill a day order any more: its session is over, and its prices are known.
+
+        Where prices are imported they may come hours after the session. They are waited for, for a day of the market.
+        """
+        if row.expires_at is None:
+            return False
+        named = {name: getattr(row, name) for name in ("symbol", "source", "timeframe", "adjustment")}
+        now = market.market_now(series=market.series_get(**named), wall=self._wall)
+        if now >= row.expires_at + _PRICES_LATE_BY:
+            return True
+        bars = market.complete_bars(**named, wall=self._wall, limit=1)
+        exchange = calendar(market.instrument_get(row.symbol).exchange)
+        return from_ns(int(bar_ends(bars.time[-1:], row.timeframe, exchange)[0])) >= row.expires_at
+
+    def _expiry(self, request: OrderRequest) -> datetime | None:
+        """Return the end of the session that runs, or of the next one, by the calendar of the exchange."""
+        if request.time_in_force is not TimeInForce.DAY:
+            return None
+        return calendar(market.instrument_get(request.symbol).exchange).next_close(request.market_time)
 
     def _next_price(self, row: PaperOrder, after: datetime) -> market.PricePoint | None:
         return market.next_price(
@@ -172,12 +205,13 @@ class PaperBroker:
             return None
         return _Match(slipped_price(point.price, OrderSide(row.side), row.slippage), point.time)
 
-    def _limit_match(self, row: PaperOrder) -> _Match | None:
+    def _priced_match(self, row: PaperOrder) -> _Match | None:
         """Look first at complete bars, whose range is known, then at quotes of the bar that is still forming."""
+        terms = Terms(OrderSide(row.side), OrderType(row.type), row.limit_price, row.stop_price, row.slippage)
         bars = self._complete_bars(row)
         if bars is not None and len(bars):
             for index in range(len(bars)):
-                match = _bar_match(row, bars, index)
+                match = _bar_match(terms, bars, index)
                 if match is not None:
                     return match
             row.bars_seen_until = bars.opened_at(-1) + _TICK
@@ -186,33 +220,20 @@ class PaperBroker:
             point = self._next_price(row, row.quotes_seen_until)
             if point is None:
                 return None
-            price = _price_at_open(row, point.price)
+            price = price_at(terms, point.price)
             if price is not None:
                 return _Match(price, point.time)
             row.quotes_seen_until = point.time + _TICK
         return None
 
 
-def _bar_match(row: PaperOrder, bars: Bars, index: int) -> _Match | None:
+def _bar_match(terms: Terms, bars: Bars, index: int) -> _Match | None:
     values = (bars.open[index], bars.high[index], bars.low[index])
     if not all(np.isfinite(values)):
         return None
     opened, high, low = (price_decimal(float(value)) for value in values)
-    price = _price_at_open(row, opened)
-    limit = row.limit_price
-    if price is None and limit is not None and (low <= limit if row.side == OrderSide.BUY else high >= limit):
-        price = limit
+    price = price_within(terms, opened=opened, high=high, low=low)
     return None if price is None else _Match(price, bars.opened_at(index))
-
-
-def _price_at_open(row: PaperOrder, price: Decimal) -> Decimal | None:
-    """The fill price at a price that stands: with slippage, yet never worse than the limit; None beyond the limit."""
-    side = OrderSide(row.side)
-    limit: Decimal | None = row.limit_price
-    if limit is None or side.sign * (limit - price) < 0:
-        return None
-    slipped = slipped_price(price, side, row.slippage)
-    return min(slipped, limit) if side is OrderSide.BUY else max(slipped, limit)
 
 
 def _view(row: PaperOrder) -> BrokerOrder:
@@ -220,6 +241,7 @@ def _view(row: PaperOrder) -> BrokerOrder:
         BrokerFill(fill.venue_fill_id, fill.price, fill.quantity, fill.fee, fill.occurred_at)
         for fill in row.fills.all()
     )
+    expired = row.status == OrderStatus.EXPIRED
     return BrokerOrder(
         client_order_id=row.client_order_id,
         venue_order_id=f"paper-{row.id}",
@@ -227,5 +249,7 @@ def _view(row: PaperOrder) -> BrokerOrder:
         symbol=row.symbol,
         side=OrderSide(row.side),
         quantity=row.quantity,
+        code=DAY_ENDED if expired else "",
+        detail=f"Its session ended at {rfc3339(row.expires_at)}." if expired and row.expires_at else "",
         fills=fills,
     )

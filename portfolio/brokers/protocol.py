@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from portfolio.choices import OrderSide, OrderStatus, OrderType
+from portfolio.choices import OrderSide, OrderStatus, OrderType, TimeInForce
 from tradingsite.common.errors import Conflict, Unavailable
 
 
@@ -35,6 +35,8 @@ class OrderRequest:
     order_type: OrderType
     quantity: Decimal
     limit_price: Decimal | None
+    stop_price: Decimal | None
+    time_in_force: TimeInForce
     source: str
     timeframe: str
     adjustment: str
@@ -54,7 +56,12 @@ class BrokerFill:
 
 @dataclass(frozen=True)
 class BrokerOrder:
-    """An order as the broker sees it now, with all its fills so far."""
+    """An order as the broker sees it now, with all its fills so far.
+
+    Attributes:
+        filled_quantity: how much the broker says is filled, where it says so apart from the fills: those may come
+            later, and until they have the order is not over. None when the fills say it all.
+    """
 
     client_order_id: str
     venue_order_id: str
@@ -65,6 +72,7 @@ class BrokerOrder:
     code: str = ""
     detail: str = ""
     fills: tuple[BrokerFill, ...] = ()
+    filled_quantity: Decimal | None = None
 
 
 @dataclass(frozen=True)

