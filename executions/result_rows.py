@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import states
+from django.db import connection
 from django_celery_results.models import TaskResult
 
 from executions.calls import TASK
@@ -20,10 +21,13 @@ _STATES = {
     ExecutionStatus.FAILED: states.FAILURE,
     ExecutionStatus.CANCELLED: states.REVOKED,
 }
-_WRITTEN = [
-    "task_name", "task_args", "task_kwargs", "status", "worker", "content_type", "content_encoding", "result",
-    "date_started", "traceback", "meta",
-]  # fmt: skip
+# Not as the model saves it, which sets both dates to now, whatever they were.
+_FIELDS = [field for field in TaskResult._meta.concrete_fields if not field.primary_key]
+_COLUMNS = [str(field.column) for field in _FIELDS]
+_UPSERT = (
+    f"INSERT INTO {TaskResult._meta.db_table} ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))}) "
+    f"ON CONFLICT (task_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS)}"
+)
 # As the library itself writes them.
 _FIXED = {"content_type": "application/json", "content_encoding": "utf-8", "task_kwargs": "{}", "meta": "{}"}
 
@@ -39,14 +43,12 @@ def write(endings: Sequence[RunEnding]) -> None:
     by_task |= {task.task_id: task for task in EarlierTask.objects.filter(task_id__in=missing)}
     # By task: one that ended, was retried and ended again in one batch has two.
     rows = {ending.task_id: _row(ending, by_task[ending.task_id]) for ending in endings if ending.task_id in by_task}
-    times = {task_id: (row.date_created, row.date_done) for task_id, row in rows.items()}
-    TaskResult.objects.bulk_create(
-        rows.values(), update_conflicts=True, unique_fields=["task_id"], update_fields=_WRITTEN
-    )
-    # Creating sets both of these to now, whatever they were.
-    for row in rows.values():
-        row.date_created, row.date_done = times[row.task_id]
-    TaskResult.objects.bulk_update(rows.values(), ["date_created", "date_done"])
+    values = [
+        [field.get_db_prep_save(getattr(row, field.attname), connection=connection) for field in _FIELDS]
+        for row in rows.values()
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(_UPSERT, values)
 
 
 def _row(ending: RunEnding, task: WorkflowExecution | EarlierTask) -> TaskResult:
