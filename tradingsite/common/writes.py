@@ -153,7 +153,7 @@ def write_part(part: Part) -> list[Any]:
         answer = joined.answer or "'[]'::json"
         texts = (f"{name} AS ({text})" for name, (text, _) in zip(_names(0, joined), joined.members, strict=True))
         params = [value for _, values in joined.members for value in values]
-        with _prepared_cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute(f"WITH {', '.join(texts)} SELECT {answer}", params)
             (found,) = cursor.fetchone()
         return list(found)
@@ -172,7 +172,7 @@ def _written_at_once(first: Write, others: Sequence[Part], told: str) -> tuple[t
             params += values
         answers.append(joined.answer or "NULL")
     columns = ", ".join(["first.*", *answers])
-    with _prepared_cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(f"WITH {', '.join(texts)} SELECT {columns} FROM first", params)
         row = cursor.fetchone()
     if row is None:
@@ -185,13 +185,13 @@ def _names(number: int, joined: Joined) -> Sequence[str]:
     return joined.names or [f"part{number}_{place}" for place in range(len(joined.members))]
 
 
-def _prepared_cursor() -> Any:
+def prepared_cursor() -> Any:
     """Return a cursor whose statements the server prepares once and then knows, with Django's errors and logs."""
-    from django.db.backends.postgresql.base import ServerBindingCursor
-
-    if connection.queries_logged:
+    if connection.queries_logged or connection.vendor != "postgresql":
         # Who reads a log wants the values, which are not in the text of a prepared statement.
         return connection.cursor()
+    from django.db.backends.postgresql.base import ServerBindingCursor
+
     connection.ensure_connection()
     # The stubs know neither the one's parent nor the other.
     cursor = ServerBindingCursor(connection.connection)  # type: ignore[call-arg]
