@@ -102,6 +102,7 @@ class EmbeddedWorkers:
             self._executor.start()
             lifecycle.worker_queues = (*QUEUES, *lifecycle.worker_queues)
         lifecycle.worker_name = "embedded@localhost"
+        lifecycle.worker_slots = settings.CELERY_WORKER_CONCURRENCY
         if settings.EMBEDDED:
             # What an earlier process had queued in its memory is gone; the rows are not.
             requeue_pending()

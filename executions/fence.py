@@ -15,12 +15,15 @@ from django.db.models.functions import Now
 from executions.choices import ExecutionStatus
 from executions.errors import LeaseLost
 from executions.models import WorkflowExecution
-from executions.news import news_of, news_written, status_event, topic_hears
+from executions.news import news_of, news_written, status_event, written_with_news
 from tradingsite.common.clock import utcnow
 from tradingsite.common.live.events import Event
+from tradingsite.common.reads import KeyReader
 from tradingsite.common.writes import Part, Sql, Write, database_now, update, write
 
 LEASE = timedelta(seconds=6)
+RUNS = KeyReader(WorkflowExecution, "id", related=("workflow", "strategy"))
+NOT_CANCELLED = Sql("cancel_requested_at IS NULL")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Claim:
     # On this process's own clock, from before the lease was written: it never seems longer here than it is there.
     since: float = field(compare=False)
     # The run as the claim left it.
-    run: WorkflowExecution | None = field(default=None, compare=False, repr=False)
+    run: WorkflowExecution = field(compare=False, repr=False)
 
 
 def claim(execution_id: UUID, worker: str) -> Claim | None:
@@ -44,7 +47,7 @@ def claim(execution_id: UUID, worker: str) -> Claim | None:
     seen = None
     while True:
         since = time.monotonic()
-        run = WorkflowExecution.objects.select_related("workflow", "strategy").filter(pk=execution_id).first()
+        run = RUNS.first(execution_id)
         if run is None or (run.fence, run.attempts) == seen:
             return None
         # What is told of the claim was read before it: a change in between is a reason to look again, once each.
@@ -62,7 +65,7 @@ def _claimed(run: WorkflowExecution, worker: str) -> bool:
         "fence": run.fence,
         "attempts": run.attempts,
         "status": free,
-        "cancel_requested_at": Sql("cancel_requested_at IS NULL"),
+        "cancel_requested_at": NOT_CANCELLED,
         "max_attempts": Sql("attempts < max_attempts"),
     }
     fields = {
@@ -109,27 +112,26 @@ def fenced(held: Claim, **fields: Any) -> Iterator[None]:
 
 
 def fenced_write(
-    held: Claim, *others: Part, events: Sequence[Event], unless_cancelled: bool = False, **fields: Any
+    held: Claim, *others: Part, events: Sequence[Event], only_if: Sequence[Sql] = (), **fields: Any
 ) -> bool:
     """Change the run with `fields`, write the `others` and the events with it: all in one, or nothing.
 
     Args:
         others: what must not touch the run's own row.
-        unless_cancelled: write nothing when somebody has asked to cancel the run.
+        only_if: what else must hold, of the run's row or in general; otherwise nothing is written.
 
     Returns:
-        Whether it was written; False only with `unless_cancelled`, and then for a stale claim as well.
+        Whether it was written; False only with `only_if`, and then for a stale claim as well.
 
     Raises:
         LeaseLost: the claim is stale; nothing was written.
     """
     key: dict[str, Any] = {"id": held.execution_id, "fence": held.fence, "status": ExecutionStatus.RUNNING}
-    if unless_cancelled:
-        key["cancel_requested_at"] = Sql("cancel_requested_at IS NULL")
+    key |= {f"condition {number}": condition for number, condition in enumerate(only_if)}
     run = update(WorkflowExecution, key, {"updated_at": utcnow(), **fields})
     if _written(held.execution_id, run, events, *others):
         return True
-    if unless_cancelled:
+    if only_if:
         return False
     _stale(held)
     raise LeaseLost(f"run {held.execution_id} is carried by another worker")
@@ -138,8 +140,7 @@ def fenced_write(
 def _written(execution_id: UUID, run: Write, events: Sequence[Event], *others: Part) -> bool:
     """Change a run's row, and if that finds it, write the others and the events; False when it does not."""
     news = news_of(execution_id, *events)
-    # The topic's message needs the number that the event gets: two statements.
-    with transaction.atomic() if topic_hears() else contextlib.nullcontext():
+    with written_with_news():
         written = write(run, *others, news)
         if written is None:
             return False

@@ -10,19 +10,24 @@ from executions import endings
 from executions.calls import worker_call
 from executions.choices import ExecutionStatus, OnError, StepStatus
 from executions.errors import RunCancelled
-from executions.fence import Claim, fenced, fenced_write
+from executions.fence import NOT_CANCELLED, Claim, fenced, fenced_write
 from executions.machine import StepState, StepTrace, progress_percent, results_of, tally_of
 from executions.models import StepExecution, WorkflowExecution
 from executions.news import status_event, step_event, tell_status, tell_step
 from executions.payloads import INLINE_MAX, StepOutput, payload_keep
+from safety import killswitch
 from tradingsite.common.clock import utcnow
 from tradingsite.common.live.events import Event
-from tradingsite.common.writes import Part, Write, insert, update
+from tradingsite.common.reads import KeyReader
+from tradingsite.common.writes import Part, Sql, Write, insert, update
 
 
 def storable(text: str) -> str:
     """Return `text` as PostgreSQL takes it: without NUL and without halves of characters."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+STEPS = KeyReader(StepExecution, "execution", order="index")
 
 
 @dataclass
@@ -35,10 +40,8 @@ class RunLedger:
 
     @classmethod
     def load(cls, held: Claim) -> Self:
-        rows = WorkflowExecution.objects.select_related("workflow", "strategy")
-        execution = held.run or rows.get(pk=held.execution_id)
         # Large outputs are read when a step wants them: few runs have one.
-        return cls(held, execution, list(StepExecution.objects.filter(execution=execution).order_by("index")))
+        return cls(held, held.run, STEPS.all(held.execution_id))
 
     @property
     def ended(self) -> bool:
@@ -59,6 +62,21 @@ class RunLedger:
         _change(step, _beginning(step))
         fenced_write(self.claim, _row(step, BEGINNING), events=[step_event(step)])
 
+    def step_start_if_open(self, step: StepExecution) -> bool:
+        """Write that an attempt begins, if nobody wants the run or the desk to stop.
+
+        Returns:
+            False when somebody does, or another worker carries the run: nothing was written.
+        """
+        before = _change(step, _beginning(step))
+        if fenced_write(self.claim, _row(step, BEGINNING), events=[step_event(step)], only_if=self._open()):
+            return True
+        _change(step, before)
+        return False
+
+    def _open(self) -> list[Sql]:
+        return [NOT_CANCELLED, killswitch.open_in_database(strategy_id=self.execution.strategy_id)]
+
     def step_complete(self, step: StepExecution, output: StepOutput, *, logs: list[dict[str, Any]]) -> None:
         """Write the output; from here on the step never runs again."""
         ending = self._completed(step, output, logs)
@@ -70,7 +88,7 @@ class RunLedger:
         """Write the output of a step and, in the same transaction, that the one following it begins.
 
         Returns:
-            False when somebody has asked to cancel the run, or another worker carries it: nothing was written.
+            False when somebody wants the run or the desk to stop, or another worker carries it: nothing was written.
         """
         ending = self._completed(step, output, logs)
         before = _change(following, _beginning(following))
@@ -79,7 +97,7 @@ class RunLedger:
             ending,
             _row(following, BEGINNING),
             events=[step_event(step), step_event(following)],
-            unless_cancelled=True,
+            only_if=self._open(),
             progress=self.execution.progress,
         ):
             return True

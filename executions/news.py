@@ -3,11 +3,13 @@
 Each message is written in the transaction of the change that it tells of.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 
 from executions.kafka import events as kafka_events
 from executions.models import StepExecution, WorkflowExecution
@@ -35,9 +37,13 @@ def news_written(execution_id: UUID, news: Announcement, numbers: Sequence[Seque
         kafka_events.tell(run_id=execution_id, type_=event.type, seq=seq, data=event.data)
 
 
-def topic_hears() -> bool:
-    """Say whether a topic is told too, by a message in the transaction of the change."""
-    return bool(settings.EXECUTION_TRANSPORT == "kafka")
+def written_with_news() -> contextlib.AbstractContextManager[object]:
+    """Return what stands around a change and its `news_written`.
+
+    A topic is told too, by a message in the transaction of the change, which needs the number that the event got: two
+    statements. Without a topic there is one, which needs no transaction around it.
+    """
+    return transaction.atomic() if settings.EXECUTION_TRANSPORT == "kafka" else contextlib.nullcontext()
 
 
 def _tell(execution_id: UUID, event: Event) -> None:

@@ -80,21 +80,32 @@ def _carry(ledger: RunLedger, lease: Lease) -> None:
     cancelled = ledger.execution.cancel_requested_at is not None
     while isinstance(action := next_action(ledger.states(), cancel_requested=cancelled), RunStep):
         lease.check()
-        try:
-            # A halted desk starts nothing more, whatever the step would do.
-            killswitch.assert_open(strategy_id=ledger.execution.strategy_id)
-        except AppError as halted:
-            ledger.fail(halted.code, halted.detail)
-            return
-        step: StepExecution | None = ledger.steps[action.index]
-        ledger.step_start(ledger.steps[action.index])
-        while step is not None:
-            step = _carry_step(ledger, step, lease)
+        if _started(ledger, ledger.steps[action.index]):
+            step: StepExecution | None = ledger.steps[action.index]
+            while step is not None:
+                step = _carry_step(ledger, step, lease)
         if ledger.ended:
             return
         # Asked anew at each boundary: the lease keeper's last look may be a second old.
         cancelled = ledger.cancel_asked()
     ledger.finish(action.status)
+
+
+def _started(ledger: RunLedger, step: StepExecution) -> bool:
+    """Write that a step begins; False when it may not, for which the run is failed if the desk is halted."""
+    strategy_id = ledger.execution.strategy_id
+    if killswitch.open_in_files(strategy_id=strategy_id) and ledger.step_start_if_open(step):
+        return True
+    try:
+        # A halted desk starts nothing more, whatever the step would do.
+        killswitch.assert_open(strategy_id=strategy_id)
+    except AppError as halted:
+        ledger.fail(halted.code, halted.detail)
+        return False
+    if ledger.cancel_asked():
+        return False
+    ledger.step_start(step)
+    return True
 
 
 def _carry_step(ledger: RunLedger, step: StepExecution, lease: Lease) -> StepExecution | None:
@@ -137,8 +148,8 @@ def _go_on(
         ledger.step_complete_and_finish(step, output, logs=logs)
         return None
     following = ledger.steps[action.index]
-    open_ = lease.holds() and not killswitch.is_active(strategy_id=ledger.execution.strategy_id)
-    # Whether somebody has asked to cancel the run, the transaction itself looks.
+    open_ = lease.holds() and killswitch.open_in_files(strategy_id=ledger.execution.strategy_id)
+    # Whether somebody has asked to cancel the run, or halted the desk in the database, the write itself looks.
     if open_ and ledger.step_complete_and_start(step, output, following, logs=logs):
         return following
     ledger.step_complete(step, output, logs=logs)

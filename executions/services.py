@@ -10,19 +10,19 @@ from django.db import transaction
 from django.db.models import Q
 
 from executions import endings
-from executions.calls import call_of, worker_call
+from executions.calls import TASK, call_of, worker_call
 from executions.choices import ExecutionStatus, Mode, OnError, StepStatus, Trigger, task_status
 from executions.errors import ExecutionFinished, ExecutionNotRetryable, StrategyNotRunnable, TaskNotFound
 from executions.models import EarlierTask, StepExecution, WorkflowExecution
-from executions.news import news_of, news_written, status_event, tell_status
-from market.selectors import instruments_by_symbol
+from executions.news import news_of, news_written, status_event, tell_status, written_with_news
+from market.selectors import symbols_known
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import FieldError, ValidationFailed
-from tradingsite.common.outbox import relay_call
+from tradingsite.common.outbox import ring_after_commit
 from tradingsite.common.owners import require_owner
-from tradingsite.common.writes import insert, kept, write
+from tradingsite.common.writes import Part, insert, kept, write
 from workflows.errors import AgentTeamUnavailable
 from workflows.models import Strategy, Workflow
 from workflows.selectors import executable
@@ -31,7 +31,6 @@ from workflows.services import execution_counted
 Row = TypeVar("Row", Strategy, Workflow)
 
 
-@transaction.atomic
 def execution_create(
     *,
     actor: Actor,
@@ -43,7 +42,7 @@ def execution_create(
     mode: str = Mode.PAPER,
     triggered_by: str = Trigger.USER,
 ) -> WorkflowExecution:
-    """Write a run with its steps and the message that starts it, in one transaction.
+    """Write a run with its steps and the message that starts it: all of it or nothing, in one statement if possible.
 
     The run is pinned to the workflow's present version and to the parameters as they are now.
 
@@ -64,8 +63,6 @@ def execution_create(
     plan = executable(workflow_version=version, strategy=strategy, input_data=input_data or {})
     chosen = list(dict.fromkeys(symbols or plan.symbols))
     _symbols_check(chosen)
-    if workflow is not None:
-        execution_counted(workflow_id=workflow.pk)
     execution = WorkflowExecution(
         workflow=workflow,
         workflow_version=version,
@@ -95,12 +92,15 @@ def execution_create(
     after = {"strategy_id": str(strategy.pk), "symbols": chosen, "mode": mode, "triggered_by": triggered_by}
     audited = audit.entry(actor=actor, action="execution.create", target=execution, after=after)
     news = news_of(execution.pk, status_event(execution))
-    rows = map(insert, (*steps, call_of(execution), audited))
-    written = write(insert(execution), *rows, news)
-    assert written is not None  # an INSERT always finds its row
-    kept(execution)
-    news_written(execution.pk, news, written[1][-1])
-    relay_call()
+    others: list[Part] = [insert(row) for row in (*steps, call_of(execution), audited)]
+    if workflow is not None:
+        others.append(execution_counted(workflow.pk))
+    with written_with_news():
+        written = write(insert(execution), *others, news)
+        assert written is not None  # an INSERT always finds its row
+        kept(execution)
+        news_written(execution.pk, news, written[1][-1])
+    ring_after_commit(TASK)
     return execution
 
 
@@ -173,7 +173,7 @@ def _symbols_check(symbols: Sequence[str]) -> None:
     if not symbols:
         detail = "Name at least one symbol here or in the strategy."
         raise ValidationFailed(errors=[FieldError("symbols", "required", detail)])
-    known = instruments_by_symbol(symbols)
+    known = symbols_known(symbols)
     errors = [
         FieldError(f"symbols/{index}", "unknown_symbol", f"{symbol!r} is not known; import bars for it first.")
         for index, symbol in enumerate(symbols)

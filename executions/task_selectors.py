@@ -21,7 +21,7 @@ from executions.heartbeat import carriers_count
 from executions.models import EarlierTask, WorkflowExecution
 from safety.selectors import day_start
 from tradingsite.common.clock import utcnow
-from tradingsite.common.models import OutboxMessage
+from tradingsite.common.pulled import overdue
 
 # What a list of tasks shows unless it is asked for others.
 ACTIVE = frozenset({TaskStatus.PENDING, TaskStatus.STARTED, TaskStatus.RETRY})
@@ -171,7 +171,7 @@ def queue_metrics() -> dict[str, Any]:
         failed=Count("pk", filter=failed),
         average=Avg(took, filter=completed & in_one_go),
     )
-    unsent = OutboxMessage.objects.filter(published_at=None).aggregate(oldest=Min("created_at"))["oldest"]
+    unsent = overdue().aggregate(oldest=Min("created_at"))["oldest"]
     left = waiting["lease_left"]
     return {
         "tasks_queued": waiting["queued"],

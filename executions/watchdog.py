@@ -117,8 +117,8 @@ def _lost() -> int:
     in_queue = broker.waiting(QUEUE)
     if in_queue == 0:
         return _requeue(waiting & Q(queued_at__lt=now - NOTICED_AFTER))
-    # As many messages as runs: each has its own, and the oldest wait because there is much to do.
-    enough = in_queue is not None and in_queue >= WorkflowExecution.objects.filter(waiting).count()
+    # As many messages as runs that were sent: each has its own, and the oldest wait because there is much to do.
+    enough = in_queue is not None and in_queue >= WorkflowExecution.objects.filter(waiting, ~_on_its_way()).count()
     return _requeue(waiting & Q(queued_at__lt=now - (LOST_FOR_SURE if enough else LOST_AFTER)))
 
 
@@ -129,15 +129,18 @@ def _requeue(which: Q) -> int:
     return done
 
 
+def _on_its_way() -> Exists:
+    """Whether the message stands in the outbox: for a relay, or for a worker that has done what it does now."""
+    return Exists(OutboxMessage.objects.filter(task_id=OuterRef("task_id"), published_at=None))
+
+
 @transaction.atomic
 def _requeue_batch(which: Q) -> int:
-    task = OuterRef("task_id")
-    on_its_way = Exists(OutboxMessage.objects.filter(task_id=task, published_at=None))
     # Where runs go by Celery nobody takes what an inbox still holds.
     inbox = InboxMessage.objects.all() if TASK in routes.tasks_routed() else InboxMessage.objects.none()
-    arrived = Exists(inbox.filter(task_id=task, taken_at=None))
+    arrived = Exists(inbox.filter(task_id=OuterRef("task_id"), taken_at=None))
     # Rows that a worker or another watchdog is at are passed over, and seen again in a second.
-    rows = WorkflowExecution.objects.select_for_update(skip_locked=True).filter(which, ~on_its_way, ~arrived)
+    rows = WorkflowExecution.objects.select_for_update(skip_locked=True).filter(which, ~_on_its_way(), ~arrived)
     runs = list(rows.order_by("queued_at")[:BATCH])
     WorkflowExecution.objects.filter(pk__in=[run.pk for run in runs]).update(queued_at=utcnow())
     for run in runs:

@@ -58,6 +58,11 @@ def instruments_by_symbol(symbols: Sequence[str]) -> dict[str, Instrument]:
     return {row.symbol: row for row in rows}
 
 
+def symbols_known(symbols: Sequence[str]) -> set[str]:
+    """Return those of `symbols` that an instrument has."""
+    return set(Instrument.objects.filter(symbol__in=list(symbols)).order_by().values_list("symbol", flat=True))
+
+
 def instruments() -> QuerySet[Instrument]:
     rows: QuerySet[Instrument] = Instrument.objects.select_related("default_source")
     return rows

@@ -14,6 +14,7 @@ from safety import sentinel
 from safety.errors import KillSwitchActive
 from safety.models import EVERYTHING, KillSwitch
 from tradingsite.common.clock import rfc3339
+from tradingsite.common.writes import Sql
 
 DATABASE, FILE = "database", "file"
 UNREADABLE = "unreadable"
@@ -69,6 +70,20 @@ def state_of(scopes: list[str]) -> KillState:
     except DatabaseFault:
         return _state(scopes, {}, f"{DATABASE} {UNREADABLE}")
     return _state(scopes, rows)
+
+
+def open_in_database(*, strategy_id: UUID) -> Sql:
+    """Return the database's half of `assert_open` as a condition, for a write that must not happen while it is set."""
+    text = "NOT EXISTS (SELECT 1 FROM kill_switch WHERE active AND scope IN (%s, %s))"
+    return Sql(text, (EVERYTHING, str(strategy_id)))
+
+
+def open_in_files(*, strategy_id: UUID) -> bool:
+    """Say whether the other half can be read and is not set; only both together are an answer."""
+    try:
+        return not any(sentinel.is_set(scope) for scope in (EVERYTHING, str(strategy_id)))
+    except OSError:
+        return False
 
 
 def state_with(scope: str, row: KillSwitch | None) -> KillState:

@@ -20,6 +20,7 @@ def _start_duties(sender: Any = None, **_: Any) -> None:
     from tradingsite.common.background import Background
 
     lifecycle.worker_name = getattr(sender, "hostname", None) or "worker"
+    lifecycle.worker_slots = sender.controller.concurrency if sender is not None else 0
     Background().start()
 
 

@@ -242,6 +242,8 @@ CELERY_WORKER_CONCURRENCY = env.whole("WORKER_CONCURRENCY", default=4)
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5.0
+# How many runs the broker is given ahead of the workers; those who are busy take the next ones from the database.
+RELAY_AHEAD = env.whole("RELAY_AHEAD", default=8)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # For ever: nobody would start a worker again that gave up.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None

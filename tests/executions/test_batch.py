@@ -200,15 +200,16 @@ def test_two_batches_over_the_same_workflows_in_opposite_order_do_not_block_each
 ) -> None:
     made = [item(trials) for _ in range(2)]
     asked = [RunRequest(uuid.UUID(each["workflow_id"]), uuid.UUID(each["strategy_id"])) for each in made]
-    both, count = threading.Barrier(2), services.execution_counted
+    both, write_one = threading.Barrier(2), services.write
 
-    def slowly(*, workflow_id: uuid.UUID) -> None:
+    def slowly(*args: Any) -> Any:
         # Without the lock in advance both stand here with one workflow each and want the other's.
-        count(workflow_id=workflow_id)
+        written = write_one(*args)
         with contextlib.suppress(threading.BrokenBarrierError):
             both.wait(0.5)
+        return written
 
-    monkeypatch.setattr(services, "execution_counted", slowly)
+    monkeypatch.setattr(services, "write", slowly)
     failures: list[Exception] = []
 
     def create(requests: list[RunRequest]) -> None:

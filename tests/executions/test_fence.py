@@ -117,7 +117,7 @@ def in_thread(work: Callable[[], Any]) -> None:
 
 
 def lease(**seen: Any) -> Lease:
-    one = Lease(Claim(None, 1, "one", time.monotonic()))  # type: ignore[arg-type]
+    one = Lease(Claim(None, 1, "one", time.monotonic(), None))  # type: ignore[arg-type]
     for name, value in seen.items():
         setattr(one, name, value)
     return one
@@ -149,7 +149,7 @@ def test_a_check_in_a_stopping_process_asks_to_hand_over() -> None:
 
 
 def test_a_lease_that_could_not_be_renewed_counts_as_lost_before_anybody_else_may_have_it() -> None:
-    held = Claim(None, 1, "one", time.monotonic() - fence.LEASE.total_seconds() - 0.1)  # type: ignore[arg-type]
+    held = Claim(None, 1, "one", time.monotonic() - fence.LEASE.total_seconds() - 0.1, None)  # type: ignore[arg-type]
     with pytest.raises(LeaseLost):
         Lease(held).check()
 

@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from tradingsite.common.clock import utcnow
-from tradingsite.common.models import OutboxMessage
+from tradingsite.common.pulled import overdue
 
 OUTBOX_LAG = timedelta(seconds=30)
 BROKER_TIMEOUT_S = 1.0
@@ -78,7 +78,7 @@ def _database() -> Health:
 
 
 def _outbox() -> Health:
-    oldest = OutboxMessage.objects.filter(published_at=None).order_by("id").values_list("created_at", flat=True).first()
+    oldest = overdue().order_by("id").values_list("created_at", flat=True).first()
     if oldest is not None and utcnow() - oldest > OUTBOX_LAG:
         lag_s = (utcnow() - oldest).total_seconds()
         return Health("degraded", f"tasks have waited {lag_s:.0f} s for the broker; runs start late")

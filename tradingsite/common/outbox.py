@@ -32,13 +32,13 @@ def enqueue_task(
         raise RuntimeError("enqueue_task needs the transaction of the change that it follows")
     message = task_message(name, args=args, kwargs=kwargs, queue=queue, task_id=task_id, priority=priority)
     message.save(force_insert=True)
-    relay_call()
+    ring_after_commit(name)
     return message
 
 
-def relay_call() -> None:
-    """Have the relays woken once the present transaction has committed."""
-    transaction.on_commit(wake.relay_ring)
+def ring_after_commit(task: str) -> None:
+    """Wake those in this process who wait for such a message; elsewhere the table itself does."""
+    transaction.on_commit(lambda: wake.ring(task))
 
 
 def task_message(
@@ -50,7 +50,7 @@ def task_message(
     task_id: str | None = None,
     priority: int = 0,
 ) -> OutboxMessage:
-    """Return the row that `enqueue_task` would write, for who writes it together with the change; `relay_call` then."""
+    """Return the row that `enqueue_task` would write, for who writes it together with the change; `ring_after_commit` then."""
     return OutboxMessage(
         task=name,
         task_id=task_id or str(uuid.uuid4()),

@@ -9,15 +9,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from celery import current_app
 from celery.exceptions import NotRegistered
+from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from kombu.exceptions import OperationalError
 
-from tradingsite.common import routes, wake
+from tradingsite.common import broker, routes, wake
+from tradingsite.common import pulled as pulling
 from tradingsite.common.clock import utcnow
 from tradingsite.common.models import OutboxMessage
 
@@ -29,31 +33,83 @@ BATCH_S = 3.0
 # Confirmed together, in one round trip.
 ROUTE_BATCH = 500
 POLL_S = 0.5
+# How soon the broker is asked again whether it has passed on what it was given ahead.
+AHEAD_POLL_S = 0.05
 _BROKER_FAULTS = (OperationalError, ConnectionError, TimeoutError, OSError)
+
+
+@dataclass(frozen=True)
+class Drained:
+    """How many messages left, and whether some stay for a moment because the workers have enough of them."""
+
+    sent: int
+    held_back: bool = False
 
 
 def drain() -> int:
     """Publish what waits by every route and return how many messages left."""
-    return _drain_celery() + sum(_drain_route(route) for route in routes.registered())
+    return sum(way.drain().sent for way in _ways())
 
 
-def _drain_celery() -> int:
-    """Publish what waits for Celery, highest priority first, and return how many messages left.
+@dataclass(frozen=True)
+class Way:
+    """How the messages of some tasks leave: each by a thread of its own, so that none waits for another's broker."""
+
+    name: str
+    hears: Callable[[str], bool]
+    drain: Callable[[], Drained]
+
+
+def _ways() -> list[Way]:
+    pulled = {one.task for one in pulling.registered()}
+    apart = pulled | routes.tasks_routed()
+    ways = [Way("relay", lambda task: task not in apart, _drain_celery)]
+    ways += [
+        Way(f"relay {one.task}", one.task.__eq__, functools.partial(_drain_pulled, one)) for one in pulling.registered()
+    ]
+    for route in routes.registered():
+        ways.append(Way(f"relay {route.name}", route.tasks.__contains__, functools.partial(_drain_route, route)))
+    return ways
+
+
+def _waiting() -> QuerySet[OutboxMessage]:
+    return OutboxMessage.objects.filter(published_at=None)
+
+
+def _drain_celery() -> Drained:
+    """Publish what waits for Celery, all of it at once."""
+    apart = {one.task for one in pulling.registered()} | routes.tasks_routed()
+    return Drained(_drain_queue(_waiting().exclude(task__in=apart)))
+
+
+def _drain_pulled(pulled: pulling.Pulled) -> Drained:
+    """Publish of a task that workers pull only what calls idle ones."""
+    idle = pulled.idle()
+    if idle == 0:
+        # Who is at work takes the next one without being called. Another process's relay calls its own.
+        return Drained(0, held_back=True)
+    waiting = _waiting().filter(task=pulled.task)
+    if not waiting.exists():
+        return Drained(0)
+    # When the broker does not answer, the first message finds out why, and notes it.
+    room = settings.RELAY_AHEAD - (broker.waiting(pulled.queue) or 0) if idle is None else idle
+    sent = _drain_queue(waiting, at_most=room) if room > 0 else 0
+    return Drained(sent, held_back=sent >= room)
+
+
+def _drain_queue(waiting: QuerySet[OutboxMessage], *, at_most: int | None = None) -> int:
+    """Publish what waits, highest priority first, and return how many messages left.
 
     Stops at the first message that the broker does not take; the rest keeps its place for the next round. A message
     for a task that no installed app offers stays where it is, with the reason, and holds nobody up.
     """
     _tasks_import()
-    elsewhere = routes.tasks_routed()
     sent, unknown = 0, set[int]()
-    while True:
+    while at_most is None or sent < at_most:
+        size = BATCH if at_most is None else min(BATCH, at_most - sent)
         with transaction.atomic():
             batch = list(
-                OutboxMessage.objects.select_for_update(skip_locked=True)
-                .filter(published_at=None)
-                .exclude(pk__in=unknown)
-                .exclude(task__in=elsewhere)
-                .order_by("-priority", "id")[:BATCH]
+                waiting.select_for_update(skip_locked=True).exclude(pk__in=unknown).order_by("-priority", "id")[:size]
             )
             published: list[int] = []
             refused = late = False
@@ -76,8 +132,9 @@ def _drain_celery() -> int:
             if published:
                 OutboxMessage.objects.filter(pk__in=published).update(published_at=utcnow())
                 sent += len(published)
-        if refused or (len(batch) < BATCH and not late):
-            return sent
+        if refused or (len(batch) < size and not late):
+            break
+    return sent
 
 
 @functools.cache
@@ -89,8 +146,8 @@ def _tasks_import() -> None:
     current_app.loader.import_default_modules()
 
 
-def _drain_route(route: routes.Route) -> int:
-    """Publish what waits for `route` in batches and return how many messages its broker has confirmed.
+def _drain_route(route: routes.Route) -> Drained:
+    """Publish what waits for `route` in batches and say how many messages its broker has confirmed.
 
     Stops after a batch that was not confirmed whole; what is missing from it is sent again in the next round.
     """
@@ -98,13 +155,13 @@ def _drain_route(route: routes.Route) -> int:
     while True:
         with transaction.atomic():
             if route.ordered and not _alone(route):
-                return sent
+                return Drained(sent)
             waiting = OutboxMessage.objects.select_for_update(skip_locked=True).filter(
                 published_at=None, task__in=route.tasks
             )
             batch = list(waiting.order_by(*(["id"] if route.ordered else ["-priority", "id"]))[:ROUTE_BATCH])
             if not batch:
-                return sent
+                return Drained(sent)
             refused = route.send(batch)
             confirmed = [message.pk for message in batch if message.pk not in refused]
             OutboxMessage.objects.filter(pk__in=confirmed).update(published_at=utcnow())
@@ -114,9 +171,9 @@ def _drain_route(route: routes.Route) -> int:
             sent += len(confirmed)
         if refused:
             logger.warning("%s does not take messages for now: %s", route.name, next(iter(refused.values())))
-            return sent
+            return Drained(sent)
         if len(batch) < ROUTE_BATCH:
-            return sent
+            return Drained(sent)
 
 
 def _alone(route: routes.Route) -> bool:
@@ -155,20 +212,11 @@ def _broker_priority(priority: int) -> int:
 
 
 class Relay:
-    """The relay's loops: woken by the bell, by PostgreSQL's NOTIFY, and by time in any case.
-
-    Each route has a thread of its own, so that a broker that is away keeps nothing from the others.
-    """
+    """The relay's loops, one for each way: woken by the bell, by PostgreSQL's NOTIFY, and by time in any case."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
-        drains = {"relay": _drain_celery} | {
-            f"relay {route.name}": functools.partial(_drain_route, route) for route in routes.registered()
-        }
-        self._threads = [
-            threading.Thread(target=self._run, args=(name, drain_one), name=name, daemon=True)
-            for name, drain_one in drains.items()
-        ]
+        self._threads = [threading.Thread(target=self._run, args=(way,), name=way.name, daemon=True) for way in _ways()]
         if connection.vendor == "postgresql":
             self._threads.append(threading.Thread(target=self._listen, name="relay listener", daemon=True))
 
@@ -178,17 +226,28 @@ class Relay:
 
     def stop(self, timeout_s: float = 5.0) -> None:
         self._stop.set()
-        wake.ring()
+        wake.ring_all()
         for thread in self._threads:
             thread.join(timeout_s)
 
-    def _run(self, name: str, drain_one: Callable[[], int]) -> None:
+    def _run(self, way: Way) -> None:
         from tradingsite.common.background import guarded
 
-        bell = wake.bell()
-        round_ = guarded(name, drain_one)
+        bell = wake.bell(way.hears)
+        held_back = False
+
+        def drained() -> None:
+            nonlocal held_back
+            held_back = False
+            held_back = way.drain().held_back
+
+        round_ = guarded(way.name, drained)
         while not self._stop.is_set():
-            bell.wait(POLL_S)
+            if held_back:
+                # The bell says that there is more, which changes nothing.
+                self._stop.wait(AHEAD_POLL_S)
+            else:
+                bell.wait(POLL_S)
             bell.clear()
             round_()
 
@@ -198,10 +257,10 @@ class Relay:
             try:
                 with psycopg.connect(**_parameters(), autocommit=True) as listener:
                     listener.execute(f"LISTEN {wake.CHANNEL}")
-                    wake.ring()
+                    wake.ring_all()
                     while not self._stop.is_set():
-                        for _ in listener.notifies(timeout=1.0):
-                            wake.ring()
+                        for news in listener.notifies(timeout=1.0):
+                            wake.ring(news.payload)
             except (psycopg.Error, OSError) as error:
                 logger.warning("the relay does not hear the database for now: %s", error)
                 self._stop.wait(pause_s)

@@ -1,38 +1,42 @@
-"""Bells for the relays of this process, so that they need not wait for their next round.
+"""Bells for those in this process who wait for messages in the outbox, so that they need not wait for their next round.
 
-Only a hurry: the relays poll as well, and those in another process hear of new rows by PostgreSQL's NOTIFY.
+Only a hurry: they look by themselves as well. Other processes hear of new rows by PostgreSQL's NOTIFY, which the table
+itself sends with each commit.
 """
 
 import threading
 import weakref
-
-from django.db import Error, connection
+from collections.abc import Callable
 
 CHANNEL = "desk_outbox"
 
-_bells: "weakref.WeakSet[threading.Event]" = weakref.WeakSet()
+
+class Bell(threading.Event):
+    """An event that is set at each ring for a task that it `hears`; who waits for it clears it."""
+
+    def __init__(self, hears: Callable[[str], bool]) -> None:
+        super().__init__()
+        self.hears = hears
 
 
-def bell() -> threading.Event:
-    """Return a new event that is set at each ring; who waits for it clears it."""
-    one = threading.Event()
+_bells: "weakref.WeakSet[Bell]" = weakref.WeakSet()
+
+
+def bell(hears: Callable[[str], bool] = lambda _task: True) -> Bell:
+    """Return a new bell for the tasks that `hears` says yes to."""
+    one = Bell(hears)
     _bells.add(one)
     return one
 
 
-def ring() -> None:
+def ring(task: str) -> None:
+    """Wake everybody in this process who waits for messages of this task."""
+    for one in list(_bells):
+        if one.hears(task):
+            one.set()
+
+
+def ring_all() -> None:
     """Wake everybody in this process."""
     for one in list(_bells):
         one.set()
-
-
-def relay_ring() -> None:
-    """Wake the relays here, and on PostgreSQL those elsewhere."""
-    ring()
-    if connection.vendor == "postgresql":
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(f"NOTIFY {CHANNEL}")
-        except Error:
-            # The row is committed; a relay finds it at its next round.
-            return

@@ -5,12 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
 
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.owners import require_owner
+from tradingsite.common.writes import Sql, Write, update
 from workflows.choices import WorkflowType
 from workflows.errors import NotDeleted, WorkflowInUse, WorkflowNotFound
 from workflows.models import Strategy, Workflow, WorkflowVersion
@@ -265,7 +265,7 @@ def workflow_import(
         return workflow_update(actor=actor, workflow_id=found.pk, name=name, **content), True
 
 
-def execution_counted(*, workflow_id: UUID) -> None:
-    """Count one more run of a workflow. Called in the transaction that creates the run."""
-    # An F() update, not save(): it must neither lose counts nor change the ETag of the definition.
-    Workflow.objects.filter(pk=workflow_id).update(executions_count=F("executions_count") + 1)
+def execution_counted(workflow_id: UUID) -> Write:
+    """Return the write that counts one more run of a workflow, to be done with the run's own."""
+    # Not save(): it must neither lose counts nor change the ETag of the definition.
+    return update(Workflow, {"id": workflow_id}, {"executions_count": Sql("executions_count + 1")})
