@@ -21,6 +21,8 @@ from portfolio.models import (
     PaperFill,
     PaperOrder,
     Position,
+    Rebalance,
+    RebalanceLeg,
     RoundTrip,
 )
 from tradingsite.common.actor import Actor
@@ -264,3 +266,51 @@ class GoalWatchAdmin(LedgerAdmin):
     list_filter: ClassVar = [("over_since", admin.EmptyFieldListFilter)]
     list_select_related: ClassVar = ["goal"]
     search_fields: ClassVar = ["goal__name"]
+
+
+class RebalanceLegInline(ReadOnly, TabularInline):
+    model = RebalanceLeg
+    extra = 0
+    fields = (
+        "number",
+        "instrument",
+        "side",
+        "planned_quantity",
+        "quantity",
+        "reference_price",
+        "order",
+        "code",
+        "detail",
+    )
+    readonly_fields = fields
+    ordering = ("number",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RebalanceLeg]:
+        legs: QuerySet[RebalanceLeg] = super().get_queryset(request)
+        return legs.select_related("instrument", "order")
+
+
+@admin.register(Rebalance)
+class RebalanceAdmin(LedgerAdmin):
+    list_display: ClassVar = [
+        "created_at",
+        "goal",
+        "status",
+        "equity",
+        "total_drift",
+        "expected_drift",
+        "actor_name",
+        "completed_at",
+    ]
+    list_filter: ClassVar = ["status", "account"]
+    list_select_related: ClassVar = ["goal"]
+    search_fields: ClassVar = ["id", "goal__name", "actor_name"]
+    inlines: ClassVar = [RebalanceLegInline]
+
+
+@admin.register(RebalanceLeg)
+class RebalanceLegAdmin(LedgerAdmin):
+    list_display: ClassVar = ["client_order_id", "instrument", "side", "planned_quantity", "quantity", "order", "code"]
+    list_filter: ClassVar = ["side", "code"]
+    list_select_related: ClassVar = ["instrument", "order"]
+    search_fields: ClassVar = ["client_order_id", "instrument__symbol"]

@@ -105,3 +105,10 @@ class SizingMethod(TextChoices):
     NOTIONAL = "notional"
     QUANTITY = "quantity"
     ALL_IN = "all_in"
+
+
+class RebalanceStatus(TextChoices):
+    """Whether a rebalance has legs left to send. What became of its orders is theirs to tell."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"

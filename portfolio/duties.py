@@ -21,9 +21,15 @@ def watch_goals() -> None:
     services.goals_check()
 
 
+def carry_on_rebalances() -> None:
+    """Send what rebalances still have to send: buys whose sells have been filled, and what a dead process left."""
+    services.rebalances_carry_on()
+
+
 def register() -> None:
     """Register the duties; each is safe in any number of processes at once."""
     background.register("portfolio.settle", settle, every_s=2)
     background.register("portfolio.equity", mark_equity, every_s=60)
     # Twice as often as a goal is looked at, so that it waits no longer than one and a half times that.
     background.register("portfolio.goals", watch_goals, every_s=15)
+    background.register("portfolio.rebalances", carry_on_rebalances, every_s=5)

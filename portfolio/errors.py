@@ -71,3 +71,21 @@ class GoalNotDeleted(Conflict):
 
 class EquityNotPositive(Conflict):
     code, title = "EQUITY_NOT_POSITIVE", "Without equity there are no weights"
+
+
+class GoalDisabled(Conflict):
+    code, title = "GOAL_DISABLED", "The goal is switched off"
+
+
+class PricesMissing(Conflict):
+    code, title = "PRICES_MISSING", "What is held cannot be valued"
+
+
+class RebalanceUnknown(NotFound):
+    code, title = "REBALANCE_UNKNOWN", "The goal has no such rebalance"
+
+
+class RebalanceRunning(Conflict):
+    """Carries `rebalance_id` and `goal_id` of the one that runs, in the problem document."""
+
+    code, title = "REBALANCE_RUNNING", "A rebalance of this account is under way"

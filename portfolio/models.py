@@ -21,7 +21,7 @@ from portfolio.choices import (
     TradingMode,
 )
 from portfolio.errors import AccountUnknown, OrderUnknown
-from portfolio.goal_models import Goal, GoalWatch
+from portfolio.goal_models import Goal, GoalWatch, Rebalance, RebalanceLeg
 from portfolio.ledger import Holding
 from safety.errors import LedgerReadOnly
 from tradingsite.common.clock import utcnow
@@ -374,5 +374,7 @@ __all__ = [
     "PaperFill",
     "PaperOrder",
     "Position",
+    "Rebalance",
+    "RebalanceLeg",
     "RoundTrip",
 ]

@@ -1,9 +1,11 @@
 """Every change of the portfolio's state, by name. All doors (API, steps, admin, commands) come through here."""
 
 from portfolio.accounts import account_ensure_default, account_save
+from portfolio.drafts import rebalance_preview
 from portfolio.equity import equity_record
 from portfolio.goals import goal_create, goal_delete, goal_restore, goal_update, goals_check
 from portfolio.orders import NOT_SENT_AFTER, order_cancel, order_place, orders_settle
+from portfolio.rebalances import rebalance_carry_on, rebalance_start, rebalances_carry_on
 from portfolio.rebuild import Difference, positions_check, positions_rebuild
 
 __all__ = [
@@ -22,4 +24,8 @@ __all__ = [
     "orders_settle",
     "positions_check",
     "positions_rebuild",
+    "rebalance_carry_on",
+    "rebalance_preview",
+    "rebalance_start",
+    "rebalances_carry_on",
 ]

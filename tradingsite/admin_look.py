@@ -39,6 +39,8 @@ ICONS: Mapping[str, str] = {
     "position": "pie_chart",
     "goal": "flag",
     "goalwatch": "visibility",
+    "rebalance": "balance",
+    "rebalanceleg": "list_alt",
     "equitysnapshot": "show_chart",
     "paperorder": "description",
     "paperfill": "task_alt",

@@ -1,9 +1,11 @@
 """The shapes of goals and of what comes of them. Weights are fractions of equity, as decimal strings."""
 
+from decimal import Decimal
 from typing import Any
 
 from rest_framework import serializers
 
+from portfolio.choices import OrderSide, RebalanceStatus
 from tradingsite.common.api.serializers import DecimalStringField, StrictSerializer, UtcDateTimeField
 
 
@@ -98,3 +100,83 @@ class DriftSerializer(serializers.Serializer[Any]):
     unpriced = serializers.ListField(child=serializers.CharField())
     cash = CashPartSerializer()
     allocations = AllocationSerializer(many=True)
+
+
+class RebalanceBodySerializer(StrictSerializer):
+    """How to rebalance."""
+
+    dry_run = serializers.BooleanField(
+        default=True, help_text="Only say what would be ordered. Send false to order it."
+    )
+    min_trade = DecimalStringField(
+        required=False,
+        allow_null=True,
+        default=None,
+        minimum=Decimal(0),
+        help_text="Trades of a smaller worth are left out; a thousandth of the equity unless told.",
+    )
+    sell_outside = serializers.BooleanField(
+        default=False, help_text="Whether what is held and not named by the goal is closed; else it is left alone."
+    )
+
+
+class _VerdictSerializer(serializers.Serializer[Any]):
+    allowed = serializers.BooleanField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class _CountsSerializer(serializers.Serializer[Any]):
+    orders = serializers.IntegerField()
+    refused = serializers.IntegerField(help_text="Denied by the desk, rejected by the broker, or given up before that.")
+    waiting = serializers.IntegerField(help_text="Buys that wait for sells.")
+    open = serializers.IntegerField()
+    filled = serializers.IntegerField()
+
+
+class _SkippedSerializer(serializers.Serializer[Any]):
+    symbol = serializers.CharField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class RebalanceOrderSerializer(serializers.Serializer[Any]):
+    """One order of a rebalance. `planned` in a dry run, `waiting` or `given_up` without an order, else its status."""
+
+    symbol = serializers.CharField()
+    side = serializers.ChoiceField(choices=OrderSide.choices)
+    planned_quantity = DecimalStringField()
+    quantity = DecimalStringField(help_text="What is ordered: of a buy, no more than the cash covers when it is sent.")
+    reference_price = DecimalStringField()
+    notional = DecimalStringField()
+    fee = DecimalStringField(help_text="Expected; once it is filled, what it was.")
+    status = serializers.CharField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    verdict = _VerdictSerializer(allow_null=True, help_text="The gate's; null while the gate has not been asked.")
+    client_order_id = serializers.CharField()
+    order_id = serializers.UUIDField(allow_null=True)
+    filled_quantity = DecimalStringField()
+    average_price = DecimalStringField(allow_null=True)
+
+
+class RebalanceSerializer(serializers.Serializer[Any]):
+    """What a rebalance ordered, or would order."""
+
+    id = serializers.UUIDField(allow_null=True, help_text="Null for a dry run.")
+    goal_id = serializers.UUIDField()
+    dry_run = serializers.BooleanField()
+    status = serializers.ChoiceField(
+        choices=["planned", *RebalanceStatus.values],
+        help_text="Running while it has orders to send; planned: a dry run.",
+    )
+    as_of = UtcDateTimeField()
+    completed_at = UtcDateTimeField(allow_null=True)
+    equity = DecimalStringField()
+    total_drift = DecimalStringField()
+    expected_drift = DecimalStringField(help_text="With every order filled at its reference price.")
+    min_trade = DecimalStringField()
+    sell_outside = serializers.BooleanField()
+    counts = _CountsSerializer()
+    orders = RebalanceOrderSerializer(many=True)
+    skipped = _SkippedSerializer(many=True)

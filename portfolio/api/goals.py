@@ -11,13 +11,22 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portfolio import goal_selectors, services
+from portfolio import goal_selectors, rebalance_selectors, services
 from portfolio.api.filters import GoalFilter
-from portfolio.api.goal_serializers import DriftSerializer, GoalBodySerializer, GoalChangeSerializer, GoalSerializer
+from portfolio.api.goal_serializers import (
+    DriftSerializer,
+    GoalBodySerializer,
+    GoalChangeSerializer,
+    GoalSerializer,
+    RebalanceBodySerializer,
+    RebalanceSerializer,
+)
+from portfolio.choices import RebalanceStatus
 from portfolio.models import Goal
 from tradingsite.common.api.etag import require_match, with_etag
 from tradingsite.common.api.filters import filtered, ordered, searched
-from tradingsite.common.api.pagination import PagePagination
+from tradingsite.common.api.idempotency import idempotent
+from tradingsite.common.api.pagination import KeysetPagination, PagePagination
 from tradingsite.common.api.serializers import validated
 from tradingsite.common.api.views import ResourceViewSet
 from tradingsite.common.clock import utcnow
@@ -41,6 +50,9 @@ class GoalViewSet(ResourceViewSet):
         "partial_update": Role.TRADER,
         "destroy": Role.TRADER,
         "restore": Role.TRADER,
+        "rebalance": Role.TRADER,
+        "rebalances": Role.VIEWER,
+        "one_rebalance": Role.VIEWER,
     }
     serializer_class = GoalSerializer
     pagination_class = PagePagination
@@ -112,6 +124,53 @@ class GoalViewSet(ResourceViewSet):
     def drift(self, request: Request, pk: str) -> Response:
         goal = goal_selectors.goal_get(parse_uuid(pk, "id"))
         return Response(DriftSerializer(goal_selectors.goal_drift(goal, wall=utcnow())).data)
+
+    @extend_schema(
+        summary="Bring the account to the goal",
+        description="A dry run unless `dry_run` is false: the orders that it would place, each with the gate's verdict. "
+        "For real, sells are sent before buys, through the gate like every order; a buy that the cash does not cover "
+        "waits for open sells, and the answer is a 202 until everything was sent. What the gate refuses is answered as "
+        "well. The same `Idempotency-Key` never makes a second order; a process that dies is taken over.",
+        request=RebalanceBodySerializer,
+        responses={200: RebalanceSerializer, 201: RebalanceSerializer, 202: RebalanceSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def rebalance(self, request: Request, pk: str) -> Response:
+        goal = goal_selectors.goal_get(parse_uuid(pk, "id"))
+        body = validated(RebalanceBodySerializer, request.data)
+        if body.pop("dry_run"):
+            previewed = services.rebalance_preview(actor=self.actor, goal=goal, **body)
+            report = rebalance_selectors.preview_report(goal, previewed, sell_outside=body["sell_outside"])
+            return Response(RebalanceSerializer(report).data)
+        key = request.headers.get("Idempotency-Key")
+        rebalance = services.rebalance_start(actor=self.actor, goal_id=goal.pk, key=key, **body)
+        report = rebalance_selectors.rebalance_report(rebalance_selectors.rebalance_get(goal, rebalance.pk))
+        running = rebalance.status == RebalanceStatus.RUNNING
+        return Response(
+            RebalanceSerializer(report).data,
+            status=status.HTTP_202_ACCEPTED if running else status.HTTP_201_CREATED,
+            headers={"Location": f"{request.path.rstrip('/')}s/{rebalance.pk}"},
+        )
+
+    @extend_schema(summary="The goal's rebalances, newest first", responses=RebalanceSerializer(many=True))
+    @action(detail=True, methods=["get"], pagination_class=KeysetPagination)
+    def rebalances(self, request: Request, pk: str) -> Response:
+        goal = goal_selectors.goal_get(parse_uuid(pk, "id"))
+        page = self.paginate_queryset(rebalance_selectors.rebalances_visible(goal)) or []
+        reports = [rebalance_selectors.rebalance_report(rebalance) for rebalance in page]
+        return self.get_paginated_response(RebalanceSerializer(reports, many=True).data)
+
+    @extend_schema(summary="One rebalance with what became of its orders", responses=RebalanceSerializer)
+    @action(detail=True, methods=["get"], url_path="rebalances/(?P<rebalance_id>[^/.]+)", url_name="one-rebalance")
+    def one_rebalance(self, request: Request, pk: str, rebalance_id: str) -> Response:
+        goal = goal_selectors.goal_get(parse_uuid(pk, "id"))
+        rebalance = rebalance_selectors.rebalance_get(goal, parse_uuid(rebalance_id, "rebalance_id"))
+        return Response(RebalanceSerializer(rebalance_selectors.rebalance_report(rebalance)).data)
+
+    def known_query_params(self) -> frozenset[str]:
+        # The rebalances are paged by key, and take nothing else of the list.
+        return frozenset(KeysetPagination.query_params) if self.action == "rebalances" else super().known_query_params()
 
     def _change(self, request: Request, pk: str, changes: dict[str, Any]) -> Response:
         goal = services.goal_update(

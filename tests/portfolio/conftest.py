@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
+from rest_framework.test import APIClient
 
 from market import store
 from market.bars import from_ns, to_ns
@@ -15,6 +17,7 @@ from market.models import BarSeries, DataSource, Instrument
 from portfolio import orders, services
 from portfolio.brokers import Broker, BrokerUncertain, broker_for
 from portfolio.models import Account, Order
+from tests.portfolio.rebalancing_desk import FLAT, URL, Clients, GoalAt, Rebalancing, bind_nobody
 from tradingsite.common.actor import Actor
 
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -107,3 +110,37 @@ def line(monkeypatch: pytest.MonkeyPatch) -> tuple[set[str], list[str]]:
         orders, "broker_for", lambda account, wall: FlakyBroker(broker_for(account, wall=wall), faults, calls)
     )
     return faults, calls
+
+
+@pytest.fixture
+def market(prices: Prices, account: Account) -> Prices:
+    """ACME, BETA and OUT at 100 each, an account of 10,000 that pays no fees, and limits that bind nobody."""
+    for symbol in ("ACME", "BETA", "OUT"):
+        prices.series(symbol, FLAT)
+    bind_nobody()
+    return prices
+
+
+@pytest.fixture
+def goal(market: Prices, api: Clients) -> GoalAt:
+    """Return a maker of goals that gives their addresses."""
+
+    def make(client: APIClient | None = None, **weights: str) -> str:
+        body = {"name": str(uuid4()), "target_weights": weights, "drift_threshold": "0.05"}
+        answer = (client or api("trader")).post(URL, body, format="json")
+        assert answer.status_code == 201, answer.content
+        return f"{URL}/{answer.json()['id']}"
+
+    return make
+
+
+@pytest.fixture
+def rebalance(api: Clients) -> Rebalancing:
+    """Return a caller of a goal's rebalance, for real unless told."""
+
+    def call(url: str, *, key: str | None = None, client: APIClient | None = None, **body: Any) -> Any:
+        headers = {"Idempotency-Key": key} if key else {}
+        said = {"dry_run": False, **body}
+        return (client or api("trader")).post(f"{url}/rebalance", said, format="json", headers=headers)
+
+    return call
