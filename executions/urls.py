@@ -11,6 +11,8 @@ urlpatterns = [
     path("runs/<uuid:execution_id>/", pages.run, name="run"),
     path("runs/<uuid:execution_id>/cancel/", actions.run_cancel, name="run-cancel"),
     path("runs/<uuid:execution_id>/retry/", actions.run_retry, name="run-retry"),
+    path("goals/", pages.goal_list, name="goal-list"),
+    path("goals/<uuid:goal_id>/", pages.goal, name="goal"),
     path("safety/kill/", actions.safety_kill, name="safety-kill"),
     path("safety/resume/", actions.safety_resume, name="safety-resume"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),

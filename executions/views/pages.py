@@ -1,4 +1,4 @@
-"""The pages that are read: overview, runs, one run. A request by htmx gets the panels alone."""
+"""The pages that are read: overview, runs, one run, goals, one goal. A request by htmx gets the panels alone."""
 
 from typing import Any
 from uuid import UUID
@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from executions.choices import ExecutionStatus
+from executions.pages.goals import goal_page, goals_page
 from executions.pages.overview import overview as overview_context
 from executions.pages.run import run_page
 from executions.pages.runs import runs_page
@@ -57,6 +58,22 @@ def run(request: HttpRequest, actor: Actor, context: dict[str, Any], execution_i
     context |= {"section": "runs", "panels": "runs/panels.html"}
     context |= run_page(execution_id=execution_id, actor=actor, wall=utcnow())
     return _answer(request, "runs/run", context)
+
+
+@require_safe
+@page
+def goal_list(request: HttpRequest, actor: Actor, context: dict[str, Any]) -> HttpResponse:
+    text = request.GET.get("page", "")
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 1
+    context |= {"section": "goals", "panels": "goals/list_panels.html", **goals_page(number)}
+    return _answer(request, "goals/list", context)
+
+
+@require_safe
+@page
+def goal(request: HttpRequest, actor: Actor, context: dict[str, Any], goal_id: UUID) -> HttpResponse:
+    context |= {"section": "goals", "panels": "goals/panels.html", **goal_page(goal_id, wall=utcnow())}
+    return _answer(request, "goals/goal", context)
 
 
 def _uuid(request: HttpRequest, name: str) -> UUID | None:

@@ -10,8 +10,10 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 from executions.models import WorkflowExecution
+from portfolio import services
 from portfolio.models import Account
 from tests.conftest import PASSWORD
+from tradingsite.common.actor import Actor
 
 Browser = Callable[..., Client]
 
@@ -81,7 +83,19 @@ class _Inline(HTMLParser):
 @pytest.fixture
 def pages(browser: Browser, busy_desk: Account, told_run: WorkflowExecution) -> dict[str, str]:
     client = browser("admin")
-    paths = ["/", "/runs/", f"/runs/{told_run.pk}/", "/safety/kill/", "/safety/resume/", "/nothing-here"]
+    goal = services.goal_create(
+        actor=Actor.system("test"), name="Half", target_weights={"ACME": "0.5"}, drift_threshold="0.05"
+    )
+    paths = [
+        "/",
+        "/runs/",
+        f"/runs/{told_run.pk}/",
+        "/goals/",
+        f"/goals/{goal.pk}/",
+        "/safety/kill/",
+        "/safety/resume/",
+        "/nothing-here",
+    ]
     found = {path: client.get(path) for path in paths}
     found["/login/"] = browser().get("/login/")
     for path, answer in found.items():

@@ -75,6 +75,9 @@ TABLE: dict[str, str] = {
     "DELETE /portfolio/goals/{pk}": "trader",
     "POST /portfolio/goals/{pk}/restore": "trader",
     "GET /portfolio/goals/{pk}/drift": "viewer",
+    "POST /portfolio/goals/{pk}/rebalance": "trader",
+    "GET /portfolio/goals/{pk}/rebalances": "viewer",
+    "GET /portfolio/goals/{pk}/rebalances/{rebalance_id}": "viewer",
     "GET /portfolio/orders": "viewer",
     "GET /portfolio/orders/export": "viewer",
     "POST /portfolio/orders": "trader",
@@ -169,6 +172,8 @@ TABLE: dict[str, str] = {
     "PAGE /runs/{execution_id}/": "viewer",
     "PAGE /runs/{execution_id}/cancel/": "trader",
     "PAGE /runs/{execution_id}/retry/": "trader",
+    "PAGE /goals/": "viewer",
+    "PAGE /goals/{goal_id}/": "viewer",
     "PAGE /safety/kill/": "operator",
     "PAGE /safety/resume/": "operator",
 }

@@ -34,6 +34,8 @@ from portfolio.models import (
     PaperFill,
     PaperOrder,
     Position,
+    Rebalance,
+    RebalanceLeg,
     RoundTrip,
 )
 from safety import sentinel
@@ -88,6 +90,7 @@ class Rows:
         self.bar_import = BarImport.objects.earliest("created_at")
         self.alert = AlertEvent.objects.earliest("created_at")
         self.goal = Goal.objects.earliest("created_at")
+        self.rebalance = Rebalance.objects.earliest("created_at")
         self.order = Order.objects.earliest("created_at")
         self.paper_order = PaperOrder.objects.earliest("created_at")
         self.workflow = Workflow.objects.earliest("created_at")
@@ -224,11 +227,7 @@ class Rows:
             account=self.account, at=utcnow() + timedelta(seconds=self.count), cash=Decimal(1),
             positions_value=Decimal(1), equity=Decimal(2),
         )  # fmt: skip
-        account = Account.objects.get(name=f"Account {self.count}") if self.count > 1 else self.account
-        goal = Goal.objects.create(
-            name=f"goal {self.count}", account=account, target_weights={"SYM1": "0.5"}, drift_threshold=Decimal("0.1")
-        )
-        GoalWatch.objects.create(goal=goal, over_since=utcnow(), checked_at=utcnow(), total_drift=Decimal("0.2"))
+        self._goals(instrument, order)
         now = utcnow()
         paper = PaperOrder.objects.create(
             client_order_id=f"c{self.count}", account=self.account, symbol=instrument.symbol, side="buy",
@@ -239,6 +238,27 @@ class Rows:
             PaperFill.objects.create(
                 venue_fill_id=f"{self.count}-{number}", order=which, quantity=Decimal(1), price=Decimal(100),
                 fee=Decimal(0), occurred_at=now,
+            )  # fmt: skip
+
+    def _goals(self, instrument: Instrument, order: Order) -> None:
+        account = Account.objects.get(name=f"Account {self.count}") if self.count > 1 else self.account
+        goal = Goal.objects.create(
+            name=f"goal {self.count}", account=account, target_weights={"SYM1": "0.5"}, drift_threshold=Decimal("0.1")
+        )
+        GoalWatch.objects.create(goal=goal, over_since=utcnow(), checked_at=utcnow(), total_drift=Decimal("0.2"))
+        made = [
+            Rebalance.objects.create(
+                goal=which, account=account, key=str(uuid7()), status="completed", equity=Decimal(1),
+                total_drift=Decimal(1), expected_drift=Decimal(0), min_trade=Decimal(0), sell_outside=False,
+                actor_kind="user", actor_name="x",
+            )
+            for which in {goal, getattr(self, "goal", goal)}
+        ]  # fmt: skip
+        for which in {*made, getattr(self, "rebalance", made[0])}:
+            RebalanceLeg.objects.create(
+                rebalance=which, number=self.count, instrument=instrument, side="buy", order=order,
+                planned_quantity=Decimal(1), reference_price=Decimal(1), source="prices-historical",
+                client_order_id=str(uuid7()), **_SERIES,
             )  # fmt: skip
 
     def _order(self, instrument: Instrument, run: WorkflowExecution, **fields: Any) -> Order:

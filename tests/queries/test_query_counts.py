@@ -84,6 +84,11 @@ API = (
     Case("GET /portfolio/goals", query="?ordering=name&search=goal&enabled=true"),
     Case("GET /portfolio/goals/{pk}", _pk("goal"), grows=False),
     Case("GET /portfolio/goals/{pk}/drift", _pk("goal")),
+    Case("GET /portfolio/goals/{pk}/rebalances", _pk("goal")),
+    Case(
+        "GET /portfolio/goals/{pk}/rebalances/{rebalance_id}",
+        lambda rows: {"pk": rows.goal.pk, "rebalance_id": rows.rebalance.pk},
+    ),
     Case("GET /portfolio/orders"),
     Case("GET /portfolio/orders/export"),
     Case("GET /portfolio/orders", query="?count=true&page_size=2", grows=False),
@@ -145,6 +150,8 @@ PAGES = (
     Case("PAGE /runs/"),
     Case("PAGE /runs/", query="?status=completed"),
     Case("PAGE /runs/{execution_id}/", _pk("run", "execution_id")),
+    Case("PAGE /goals/"),
+    Case("PAGE /goals/{goal_id}/", _pk("goal", "goal_id")),
 )
 # Probes, forms, what only takes POST, and what is made without the database.
 PAGES_WITHOUT_LISTS = {
@@ -170,6 +177,7 @@ WITH_CHILDREN = {
     "executions.WorkflowExecution": "run",
     "portfolio.Order": "order",
     "portfolio.PaperOrder": "paper_order",
+    "portfolio.Rebalance": "rebalance",
     "workflows.Workflow": "workflow",
 }
 
