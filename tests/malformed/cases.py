@@ -148,7 +148,12 @@ def order(**changes: Any) -> dict[str, Any]:
     return {"symbol": "IBM", "side": "buy", "quantity": "1", "source": "sample", **changes}
 
 
+def goal(**changes: Any) -> dict[str, Any]:
+    return {"name": "Odd", "target_weights": {"IBM": "0.5"}, "drift_threshold": "0.05", **changes}
+
+
 ORDERS = "/api/portfolio/orders"
+GOALS = "/api/portfolio/goals"
 TRADING_CASES = [
     Case("a quantity that is no number", "quantity", ORDERS, order(quantity="NaN")),
     Case("a quantity without end", "quantity", ORDERS, order(quantity="Infinity")),
@@ -158,6 +163,15 @@ TRADING_CASES = [
     Case("a limit order without its limit", "limit_price", ORDERS, order(type="limit")),
     Case("a negative limit price", "limit_price", ORDERS, order(type="limit", limit_price="-5")),
     Case("a symbol that is not there", "NOSUCH", ORDERS, order(symbol="NOSUCH")),
+    Case("a goal of everything twice", "target_weights", GOALS, goal(target_weights={"IBM": "1", "MSFT": "0.0001"})),
+    Case("a goal of nothing", "target_weights", GOALS, goal(target_weights={})),
+    Case("a goal that is a list", "target_weights", GOALS, goal(target_weights=["IBM"])),
+    Case("a goal of debts", "target_weights/IBM", GOALS, goal(target_weights={"IBM": "-1"})),
+    Case("a goal of what is not there", "target_weights/NOSUCH", GOALS, goal(target_weights={"NOSUCH": "0.1"})),
+    Case("a weight without end", "target_weights/IBM", GOALS, goal(target_weights={"IBM": "Infinity"})),
+    Case("a weight too fine", "target_weights/IBM", GOALS, goal(target_weights={"IBM": "0." + "1" * 40})),
+    Case("a goal that drifts never", "drift_threshold", GOALS, goal(drift_threshold="7")),
+    Case("a symbol that is named twice", "IBM", GOALS, b'{"target_weights": {"IBM": "0.1", "IBM": "0.2"}}'),
     Case("a limit that is not there", "luck_limit", "/api/safety/limits", {"luck_limit": 1}, method="patch"),
     Case("a negative limit", "position_limit", "/api/safety/limits", {"position_limit": "-1"}, method="patch"),
     Case("an empty limit", "daily_trade_limit", "/api/safety/limits", {"daily_trade_limit": None}, method="patch"),
