@@ -12,6 +12,8 @@ from executions.choices import ExecutionStatus
 from executions.models import WorkflowExecution
 from executions.services import execution_cancel, execution_create, execution_retry
 from portfolio.models import Order
+from safety import sentinel
+from safety.models import EVERYTHING, KillSwitch
 from safety.services import kill, resume
 from tests.executions.conftest import Trials
 from tradingsite.common import lifecycle
@@ -210,6 +212,27 @@ def test_a_halted_desk_stops_a_run_before_its_next_step_and_a_retry_goes_on_ther
     execution_retry(actor=trials.actor, execution=run)
     assert trials.carry(run).status == "completed"
     assert trials.begun == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("half", ["database", "file"])
+@pytest.mark.parametrize("begun", [[], ["one"]])
+def test_either_half_of_the_kill_switch_alone_stops_a_run_before_any_step(
+    trials: Trials, half: str, begun: list[str]
+) -> None:
+    def halt(context: StepContext | None = None) -> StepResult:
+        if half == "file":
+            sentinel.write(EVERYTHING, {"reason": "trial"})
+        else:
+            KillSwitch.objects.filter(scope=EVERYTHING).update(active=True, reason="trial")
+        return StepResult({})
+
+    run = trials.create()
+    if begun:
+        trials.acts["one"] = halt
+    else:
+        halt()
+    ended = trials.carry(run)
+    assert (ended.status, ended.error_code, trials.begun) == ("failed", "KILL_SWITCH_ACTIVE", begun)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -83,9 +83,9 @@ def test_what_a_redis_without_a_memory_forgot_is_done_all_the_same(cluster: Clus
     with cluster.scenario("broker killed, queue forgotten", seconds=120) as figures:
         with stopped(cluster.workers):
             forgotten = cluster.start(SIZES.queued, "light")
-            # The workers stand still, and with them their relays; this one brings the messages to Redis.
+            # The workers stand still, and with them their relays; this one brings all messages to Redis, however many.
             sent = "SELECT 1 FROM outbox_message WHERE published_at IS NULL LIMIT 1"
-            relay = cluster.desk.manage("relay")
+            relay = cluster.desk.manage("relay", RELAY_AHEAD="1000000")
             wait_until("all messages sent", lambda: not cluster.ask(sent), 300)
             relay.kill()
             cluster.redis.kill()

@@ -100,12 +100,17 @@ class Desk:
             **self.env,
         }
 
-    def start(self, name: str, *command: str) -> Program:
+    def start(self, name: str, *command: str, **variables: str) -> Program:
         """Start a program of the desk; its output goes to a file that a failing test shows."""
         log = self.folder / f"{name}-{len(self.programs)}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment(), stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                cwd=ROOT,
+                env={**self.environment(), **variables},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         program = Program(name, process, log)
         self.programs.append(program)
@@ -116,8 +121,9 @@ class Desk:
         installed = ("-o", ".venv/.runtime-installed", "-o", ".venv/.testing-installed")
         return self.start(target, "make", "--no-print-directory", *installed, f"PY={sys.executable}", target)
 
-    def manage(self, *arguments: str) -> Program:
-        return self.start(arguments[0], sys.executable, "manage.py", *arguments)
+    def manage(self, *arguments: str, **variables: str) -> Program:
+        """Start a management command; `variables` go before those of the desk's environment."""
+        return self.start(arguments[0], sys.executable, "manage.py", *arguments, **variables)
 
     def worker(self, name: str, pool: str = "threads") -> Program:
         queues = "control,runs,agents,optimize"
