@@ -110,6 +110,21 @@ def test_lots_and_the_minimum_trade_are_kept(goal: GoalAt, rebalance: Rebalancin
     assert body["min_trade"] == "600"
 
 
+def test_open_orders_count_as_filled_and_their_cash_as_spent(
+    goal: GoalAt, place: Place, rebalance: Rebalancing
+) -> None:
+    resting = place(symbol="BETA", order_type="limit", limit_price=Decimal(50), quantity=Decimal(100))
+    assert resting.status == "accepted"
+    url = goal(ACME="0.6", BETA="0.4")
+    for dry_run in (True, False):
+        answer = rebalance(url, dry_run=dry_run)
+        # Half of the cash is held back for the hundred of BETA, which are more than its target already.
+        assert [(o["symbol"], o["quantity"], o["verdict"]["allowed"]) for o in answer.json()["orders"]] == [
+            ("ACME", "50", True)
+        ]
+        assert [(s["symbol"], s["code"]) for s in answer.json()["skipped"]] == [("BETA", "ALREADY_ORDERED")]
+
+
 # ------------------------------------------------------------------------------------------------- outside of the goal
 
 
@@ -158,6 +173,19 @@ def test_what_the_gate_refuses_is_said_and_the_rest_is_placed(goal: GoalAt, reba
     assert answer.status_code == 201
     assert told(answer) == [("ACME", "buy", "50", "ORDER_NOTIONAL_EXCEEDS_LIMIT"), ("BETA", "buy", "30", "filled")]
     assert held() == {"BETA": "30"}
+
+
+def test_a_dry_run_says_which_buys_fail_when_their_sell_is_refused(
+    goal: GoalAt, place: Place, rebalance: Rebalancing
+) -> None:
+    place(quantity=Decimal(70))
+    SafetySettings.objects.update(order_notional_limit=5000)
+    dry = rebalance(goal(ACME="0.1", BETA="0.3", OUT="0.2"), dry_run=True).json()
+    assert [(order["symbol"], order["verdict"]["code"]) for order in dry["orders"]] == [
+        ("ACME", "ORDER_NOTIONAL_EXCEEDS_LIMIT"),
+        ("BETA", ""),
+        ("OUT", "INSUFFICIENT_CASH"),
+    ]
 
 
 def test_a_dry_run_counts_the_orders_before_against_the_days_trades(goal: GoalAt, rebalance: Rebalancing) -> None:

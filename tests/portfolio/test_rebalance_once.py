@@ -99,6 +99,27 @@ def test_a_rebalance_whose_process_dies_is_carried_on_and_orders_once(
     assert services.positions_check(account=account_default()) == []
 
 
+def test_what_somebody_else_sold_meanwhile_is_not_sold_short(
+    goal: GoalAt, place: Place, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(quantity=Decimal(100))
+    goal_id = goal(ACME="0.2").rpartition("/")[2]
+
+    def dying(*args: Any) -> bool:
+        raise Death
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rebalances, "_send", dying)
+        with pytest.raises(Death):
+            services.rebalance_start(actor=actor, goal_id=goal_id)
+    place(client_order_id="two", side="sell", quantity=Decimal(90))
+    duties.carry_on_rebalances()
+    order = RebalanceLeg.objects.get().order
+    assert order is not None
+    assert (order.status, order.code, order.quantity) == ("denied", "POSITION_CHANGED", 80)
+    assert held() == {"ACME": "10"}
+
+
 def test_a_fault_of_the_database_gives_the_key_back_and_the_next_call_carries_on(
     goal: GoalAt, rebalance: Rebalancing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
