@@ -76,6 +76,8 @@ class Rebalance(Entity):
 
     goal = models.ForeignKey(Goal, on_delete=models.PROTECT, related_name="rebalances")
     account = models.ForeignKey("portfolio.Account", on_delete=models.PROTECT, related_name="+", db_index=False)
+    # As the goal had it then: an order that is met again must not differ from itself.
+    strategy_id = models.UUIDField(null=True, blank=True, editable=False)
     # Of who asked and with which Idempotency-Key, so that a request repeated after a crash finds it again.
     key = models.CharField(max_length=64, unique=True, editable=False)
     status = models.CharField(max_length=10, choices=RebalanceStatus.choices, default=RebalanceStatus.RUNNING)

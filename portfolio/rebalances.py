@@ -22,7 +22,7 @@ from portfolio.equity import valuation
 from portfolio.errors import ClientOrderIdReused, GoalDisabled, GoalUnknown, RebalanceRunning
 from portfolio.facts import cash_reserved, series_facts
 from portfolio.ledger import ZERO
-from portfolio.models import Account, Goal, Rebalance, RebalanceLeg
+from portfolio.models import Account, Goal, Order, Rebalance, RebalanceLeg
 from portfolio.orders import order_place
 from portfolio.rebalancing import CASH_SHORT, NO_PRICE
 from portfolio.sizing import affordable, round_down
@@ -128,6 +128,7 @@ def _written(actor: Actor, goal: Goal, digest: str, min_trade: Decimal | None, s
     rebalance = Rebalance.objects.create(
         goal=goal,
         account=goal.account,
+        strategy_id=goal.strategy_id,
         key=digest,
         equity=draft.equity,
         total_drift=draft.total_drift,
@@ -173,7 +174,12 @@ def _send(rebalance: Rebalance, leg: RebalanceLeg) -> bool:
     """Send one leg, or give it up; False when it must wait."""
     goal = Goal.objects.get(pk=rebalance.goal_id)
     if not goal.enabled or goal.deleted_at is not None:
-        _give_up(leg, GOAL_SWITCHED_OFF, "The goal was switched off or deleted before this was sent.")
+        # A process that died may have sent it all the same; what it left unsent is cancelled by the settling of orders.
+        order = Order.objects.filter(client_order_id=leg.client_order_id).first()
+        if order is None:
+            _give_up(leg, GOAL_SWITCHED_OFF, "The goal was switched off or deleted before this was sent.")
+        else:
+            _link(leg, order)
         return True
     if leg.quantity is None:
         _size(rebalance, leg)
@@ -189,7 +195,7 @@ def _send(rebalance: Rebalance, leg: RebalanceLeg) -> bool:
             side=leg.side,
             quantity=leg.quantity,
             client_order_id=leg.client_order_id,
-            strategy_id=goal.strategy_id,
+            strategy_id=rebalance.strategy_id,
             mode=account.mode,
             source=leg.source,
             timeframe=leg.timeframe,
@@ -200,8 +206,12 @@ def _send(rebalance: Rebalance, leg: RebalanceLeg) -> bool:
     except ClientOrderIdReused as error:
         _give_up(leg, error.code, error.detail)
         return True
-    RebalanceLeg.objects.filter(pk=leg.pk).update(order=order)
+    _link(leg, order)
     return True
+
+
+def _link(leg: RebalanceLeg, order: Order) -> None:
+    RebalanceLeg.objects.filter(pk=leg.pk).update(order=order)
 
 
 def _size(rebalance: Rebalance, leg: RebalanceLeg) -> None:

@@ -99,6 +99,27 @@ def test_a_rebalance_whose_process_dies_is_carried_on_and_orders_once(
     assert services.positions_check(account=account_default()) == []
 
 
+@pytest.mark.parametrize("change", [{"enabled": False}, {"strategy_id": uuid4()}, {"target_weights": {"BETA": "1"}}])
+def test_an_order_that_was_sent_is_known_again_whatever_became_of_the_goal(
+    goal: GoalAt, actor: Actor, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    goal_id = goal(ACME="0.5").rpartition("/")[2]
+
+    def dying(*args: Any) -> None:
+        raise Death
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rebalances, "_link", dying)
+        with pytest.raises(Death):
+            services.rebalance_start(actor=actor, goal_id=goal_id)
+    assert RebalanceLeg.objects.get().waiting
+    services.goal_update(actor=actor, goal_id=goal_id, changes=change)
+    duties.carry_on_rebalances()
+    leg = RebalanceLeg.objects.get()
+    assert (leg.order, leg.code) == (Order.objects.get(), "")
+    assert (Rebalance.objects.get().status, held()) == ("completed", {"ACME": "50"})
+
+
 def test_what_somebody_else_sold_meanwhile_is_not_sold_short(
     goal: GoalAt, place: Place, actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
