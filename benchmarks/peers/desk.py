@@ -83,7 +83,7 @@ def measured(contender: Tables, load: Load, worker: int) -> Figures:
     figures = measure(contender, load)
     spent_then = _spent(contender, worker)
     time.sleep(1.5)
-    runs = load.warm + load.idle + load.steady + load.burst
+    runs = load.warm + load.idle + load.rested + load.steady + load.burst
     figures.notes["rows_per_run"] = changes_per_run(rows, contender.changes(), runs)
     figures.notes["cpu_ms_per_run"] = {
         part: (spent_then[part] - before) * 1000 / runs for part, before in spent.items()

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 STEPS = 3
 ENDS_WITHIN_S = 120.0
+REST_S = 1.0
 # (began, ended) of each step of a run.
 Marks = Sequence[tuple[float, float]]
 
@@ -31,12 +32,14 @@ class Load:
     Attributes:
         warm: runs before anything is measured.
         idle: runs one after the other, each submitted when the one before has ended.
+        rested: runs of an engine that has had nothing to do for `REST_S`.
         steady: runs at `steady_per_s` a second, whether the earlier ones have ended or not.
         burst: runs submitted as fast as `submitters` threads can.
     """
 
     warm: int
     idle: int
+    rested: int
     steady: int
     steady_per_s: float
     burst: int
@@ -50,6 +53,7 @@ class Figures:
     Attributes:
         per_s: runs a second in the burst, from its first submission to its last end.
         idle_done_ms: submission to end, one run at a time.
+        rested_done_ms: the same after a rest.
         idle_overhead_ms, steady_overhead_ms: a step's end to the next one's beginning: its writes, and the next one's.
         steady_start_ms: submission to the beginning of the first step, under the steady load.
         notes: what the contender alone can tell.
@@ -57,6 +61,7 @@ class Figures:
 
     per_s: float = 0.0
     idle_done_ms: list[float] = field(default_factory=list)
+    rested_done_ms: list[float] = field(default_factory=list)
     idle_overhead_ms: list[float] = field(default_factory=list)
     steady_overhead_ms: list[float] = field(default_factory=list)
     steady_start_ms: list[float] = field(default_factory=list)
@@ -91,13 +96,11 @@ def measure(contender: Contender, load: Load) -> Figures:
         contender.wait_all(warm)
         _checked(contender, warm)
 
-        idle = []
-        for _ in range(load.idle):
-            submitted = time.monotonic()
-            idle.append(contender.submit())
-            contender.wait(idle[-1])
-            figures.idle_done_ms.append((time.monotonic() - submitted) * 1000)
+        idle = [_alone(contender, figures.idle_done_ms) for _ in range(load.idle)]
         figures.idle_overhead_ms = _overheads(_checked(contender, idle))
+        for _ in range(load.rested):
+            time.sleep(REST_S)
+            _alone(contender, figures.rested_done_ms)
 
     with ThreadPoolExecutor(max(load.submitters, 8)) as pool:
         submitted_at = dict(pool.map(_submit_timed, *zip(*_ticks(contender, load), strict=True)))
@@ -113,6 +116,14 @@ def measure(contender: Contender, load: Load) -> Figures:
         figures.per_s = load.burst / (time.monotonic() - began)
         _checked(contender, burst)
     return figures
+
+
+def _alone(contender: Contender, took_ms: list[float]) -> str:
+    submitted = time.monotonic()
+    run = contender.submit()
+    contender.wait(run)
+    took_ms.append((time.monotonic() - submitted) * 1000)
+    return run
 
 
 def _ticks(contender: Contender, load: Load) -> list[tuple[Contender, float]]:
