@@ -20,6 +20,7 @@ from tradingsite.common.clock import utcnow
 FIRST_YEAR = 1970
 ALWAYS = "24/7"
 _DAY_NS = 86_400_000_000_000
+_SECOND_NS = 1_000_000_000
 
 _build_lock = threading.Lock()
 
@@ -103,6 +104,33 @@ class TradingCalendar:
         start, end = self._breaks[index]
         return not start <= nanoseconds < end
 
+    def seconds_to_open(self, moment: datetime) -> int:
+        """Return how long until one can trade again, rounded up; 0 when one can at `moment`.
+
+        Raises:
+            ValueError: beyond the last session known.
+        """
+        if self.is_open(moment):
+            return 0
+        nanoseconds = to_ns(moment)
+        index = self.session_at(nanoseconds)
+        if index is not None and self._breaks is not None:
+            opens = self._breaks[index][1]
+        else:
+            opens = to_ns(self.next_open(moment))
+        return -((nanoseconds - opens) // _SECOND_NS)
+
+    def open_seconds(self, start: datetime, end: datetime) -> int:
+        """Return for how many whole seconds one could trade between two moments; 0 when `end` is not later."""
+        first, last = to_ns(start), to_ns(end)
+        low = int(np.searchsorted(self.closes, first, side="right"))
+        high = int(np.searchsorted(self.opens, last, side="left"))
+        spans = list(zip(self.opens[low:high].tolist(), self.closes[low:high].tolist(), strict=True))
+        total = sum(_overlap(first, last, *span) for span in spans)
+        if self._breaks is not None:
+            total -= sum(_overlap(first, last, *span) for span in self._breaks[low:high])
+        return int(total // _SECOND_NS)
+
     def session_date(self, moment: datetime) -> date | None:
         """Return the date of the session that `moment` lies in, or None."""
         index = self.session_at(to_ns(moment))
@@ -140,6 +168,10 @@ class TradingCalendar:
         if index == len(times):
             raise ValueError(f"{self.code} is known to {self.last_day} only")
         return from_ns(int(times[index]))
+
+
+def _overlap(first: int, last: int, start: int, end: int) -> int:
+    return max(min(last, end) - max(first, start), 0)
 
 
 def calendar(code: str) -> TradingCalendar:

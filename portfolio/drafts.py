@@ -206,6 +206,7 @@ def _judged(
         quantity=trade.quantity,
         strategy_id=goal.strategy_id,
         wall=draft.as_of,
+        facts=facts,
         worth=worth,
     )
     exposure = with_planned(replace(exposure, cash=goal.account.cash + cash), spent)

@@ -10,6 +10,7 @@ from django.db import transaction
 from market import selectors as market
 from portfolio.ledger import amount
 from portfolio.models import Account, EquitySnapshot, Position
+from safety import selectors as safety
 from tradingsite.common.errors import NotFound
 
 ZERO = Decimal(0)
@@ -87,6 +88,12 @@ def valuation(*, account: Account, wall: datetime) -> Valuation:
             PositionValue(position, None if point is None else point.price, None if point is None else point.time)
         )
     return Valuation(account.cash, tuple(holdings))
+
+
+def equity_at_day_start(account: Account) -> Decimal:
+    """Return what the account was worth when this trading day began: its last point before midnight, desk time."""
+    before = EquitySnapshot.objects.filter(account=account, at__lt=safety.day_start()).order_by("-at")
+    return before.values_list("equity", flat=True).first() or account.starting_cash
 
 
 def _series_of(position: Position) -> market.SeriesName:

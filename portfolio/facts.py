@@ -9,9 +9,10 @@ from uuid import UUID
 from django.db.models import Q
 
 from market import selectors as market
+from market.calendars import TradingCalendar, calendar
 from market.models import Instrument
 from portfolio.choices import OPEN, OrderSide, OrderStatus
-from portfolio.equity import Valuation, mark_of, valuation
+from portfolio.equity import Valuation, equity_at_day_start, mark_of, valuation
 from portfolio.ledger import ONE, amount
 from portfolio.models import Account, Order
 from safety import selectors as safety
@@ -31,6 +32,8 @@ class SeriesFacts:
     Attributes:
         market_time: where its market stands; None when the series is unknown.
         reference_price: the last price known; None when there is none.
+        opens_in_s: seconds until the exchange opens, by that clock; 0 while it is open, None when nobody knows.
+        data_age_s: seconds of open market since that price; None when there is none.
     """
 
     source: str
@@ -38,6 +41,8 @@ class SeriesFacts:
     adjustment: str
     market_time: datetime | None
     reference_price: Decimal | None
+    opens_in_s: int | None = None
+    data_age_s: int | None = None
 
 
 def series_facts(
@@ -51,6 +56,7 @@ def series_facts(
     except NotFound:
         return SeriesFacts(source or "", timeframe, adjustment or "", None, None)
     slug = series.source.slug
+    exchange = calendar(instrument.exchange)
     point = mark_of(symbol=symbol, source=slug, timeframe=timeframe, adjustment=series.adjustment, wall=wall)
     return SeriesFacts(
         source=slug,
@@ -58,7 +64,17 @@ def series_facts(
         adjustment=series.adjustment,
         market_time=now,
         reference_price=None if point is None else point.price,
+        opens_in_s=_opens_in_s(exchange, now),
+        data_age_s=None if point is None else exchange.open_seconds(point.time, now),
     )
+
+
+def _opens_in_s(exchange: TradingCalendar, now: datetime) -> int | None:
+    try:
+        return exchange.seconds_to_open(now)
+    except ValueError:
+        # Nobody has told yet when the exchange opens after the last year that its calendar knows.
+        return None
 
 
 def exposure_of(
@@ -69,16 +85,22 @@ def exposure_of(
     quantity: Decimal,
     strategy_id: UUID | None,
     wall: datetime,
+    facts: SeriesFacts | None,
     worth: Valuation | None = None,
 ) -> Exposure:
     """Return what the account holds and has on the way, as an order of `instrument` would meet it.
 
     An equity that rests on a position without a price is a missing fact.
+
+    Args:
+        facts: the series that prices the order. Without it nobody knows whether its market is open and how old its
+            prices are, which is enough to size an order and not to pass the gate.
     """
     worth = worth or valuation(account=account, wall=wall)
     held = next((h for h in worth.holdings if h.position.instrument_id == instrument.pk), None)
     open_orders = list(Order.objects.filter(account=account, status__in=OPEN))
     resting = [order for order in open_orders if order.instrument_id == instrument.pk]
+    quantities = {h.position.instrument_id: h.position.quantity for h in worth.holdings}
     window = timedelta(seconds=float(safety.settings_get().duplicate_window_s))
     same = Order.objects.filter(
         ~Q(status__in=_NEVER_SENT),
@@ -97,10 +119,17 @@ def exposure_of(
         open_sell_quantity=sum((order.remaining for order in resting if order.side == OrderSide.SELL), ZERO),
         gross_exposure=worth.gross_exposure if worth.complete else None,
         position_value=ZERO if held is None else (None if held.mark is None else abs(held.value)),
+        other_open_value=_resting_value(
+            [order for order in open_orders if order.instrument_id != instrument.pk], quantities
+        ),
+        day_pnl=worth.equity - equity_at_day_start(account) if worth.complete else None,
+        starting_equity=account.starting_cash,
         open_order_cash=cash_reserved(account=account, orders=open_orders)
-        + _short_cover(account, open_orders, {h.position.instrument_id: h.position.quantity for h in worth.holdings}),
+        + _short_cover(account, open_orders, quantities),
         fee_rate=account.fee_rate,
         slippage=account.slippage,
+        opens_in_s=None if facts is None else facts.opens_in_s,
+        data_age_s=None if facts is None else facts.data_age_s,
         # Without a window there are no duplicates, not even of orders that came while this one waited for the account.
         same_order_recent=bool(window) and same.exists(),
         instrument_enabled=instrument.enabled,
@@ -138,6 +167,22 @@ def _reference(order: Order) -> Decimal:
     return max(order.reference_price or ZERO, order.stop_price or ZERO)
 
 
+def _resting_value(orders: list[Order], held: Mapping[UUID, Decimal]) -> Decimal:
+    """Return by how much open orders may make the positions larger that they are on, each side at its worst."""
+    by_instrument: dict[UUID, list[Order]] = {}
+    for order in orders:
+        by_instrument.setdefault(order.instrument_id, []).append(order)
+    value = ZERO
+    for instrument_id, group in by_instrument.items():
+        position = held.get(instrument_id, ZERO)
+        buys = sum((order.remaining for order in group if order.side == OrderSide.BUY), ZERO)
+        sells = sum((order.remaining for order in group if order.side == OrderSide.SELL), ZERO)
+        growth = max(abs(position + buys), abs(position - sells)) - abs(position)
+        if growth > 0:
+            value += amount(growth, max(max(order.limit_price or ZERO, _reference(order)) for order in group))
+    return value
+
+
 def cash_needed(account: Account, quantity: Decimal, *, limit: Decimal | None, reference: Decimal | None) -> Decimal:
     """Return what buying takes, the fee included: at the limit, or at the reference price with slippage."""
     if limit is not None:
@@ -146,5 +191,9 @@ def cash_needed(account: Account, quantity: Decimal, *, limit: Decimal | None, r
 
 
 def with_planned(exposure: Exposure, planned: Decimal) -> Exposure:
-    """Return the exposure with `planned` more cash held back, for a preview of several orders."""
-    return replace(exposure, open_order_cash=(exposure.open_order_cash or ZERO) + planned)
+    """Return the exposure with `planned` more cash held back, for a preview of several orders of several symbols."""
+    return replace(
+        exposure,
+        open_order_cash=(exposure.open_order_cash or ZERO) + planned,
+        other_open_value=(exposure.other_open_value or ZERO) + planned,
+    )

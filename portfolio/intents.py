@@ -109,6 +109,7 @@ def intent_commit(
             quantity=intent.quantity,
             strategy_id=intent.strategy_id,
             wall=wall,
+            facts=facts,
         )
         refusal = order_refusal(account=account, instrument=intent.instrument, mode=intent.mode, facts=facts)
         refusal = refusal or _moved_on(judged, exposure, purpose)

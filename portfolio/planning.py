@@ -119,6 +119,7 @@ def _plan_one(desk: _Desk, decision: Mapping[str, Any], series: Mapping[str, Any
         quantity=ZERO,
         strategy_id=desk.strategy_id,
         wall=desk.wall,
+        facts=None,
         worth=desk.worth,
     )
     if side is OrderSide.SELL:
@@ -180,6 +181,7 @@ def _plan_one(desk: _Desk, decision: Mapping[str, Any], series: Mapping[str, Any
             quantity=quantity,
             strategy_id=desk.strategy_id,
             wall=desk.wall,
+            facts=facts,
             worth=desk.worth,
         ),
         desk.planned,

@@ -9,12 +9,11 @@ from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from market.models import DataSource
-from portfolio.equity import PositionValue, Valuation, valuation
+from portfolio.equity import PositionValue, Valuation, equity_at_day_start, valuation
 from portfolio.errors import AccountMissing, AccountUnknown, OrderUnknown
 from portfolio.facts import cash_reserved
 from portfolio.ledger import divide
 from portfolio.models import Account, EquitySnapshot, Fill, Order, Position
-from safety import selectors as safety
 
 ZERO = Decimal(0)
 CURVE_LIMIT = 2000
@@ -137,18 +136,13 @@ def account_summary(account: Account, wall: datetime) -> dict[str, Any]:
         "realized_pnl": sum((realized for realized, _ in booked), ZERO),
         "unrealized_pnl": worth.unrealized_pnl,
         "fees": sum((fees for _, fees in booked), ZERO),
-        "day_pnl": equity - _equity_before_today(account),
+        "day_pnl": equity - equity_at_day_start(account),
         "total_pnl": equity - account.starting_cash,
         "total_return": float(equity / account.starting_cash - 1),
         "drawdown": float(1 - equity / peak),
         "valued": worth.complete,
         "positions": _positions(worth),
     }
-
-
-def _equity_before_today(account: Account) -> Decimal:
-    before = EquitySnapshot.objects.filter(account=account, at__lt=safety.day_start()).order_by("-at")
-    return before.values_list("equity", flat=True).first() or account.starting_cash
 
 
 def _positions(worth: Valuation) -> list[dict[str, Any]]:

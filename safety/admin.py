@@ -11,6 +11,7 @@ from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from safety import killswitch, selectors, services
+from safety.facts import NARROWABLE
 from safety.models import (
     EVERYTHING,
     AlertEvent,
@@ -21,6 +22,7 @@ from safety.models import (
     KillSwitchEvent,
     ReconciliationBlock,
     SafetySettings,
+    ScopedLimits,
 )
 from tradingsite.common.console import LedgerAdmin, actor_of
 from tradingsite.common.errors import AppError, ValidationFailed
@@ -75,6 +77,59 @@ class SafetySettingsAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: SafetySettings, form: Any, change: bool) -> None:
         changes = {name: form.cleaned_data[name] for name in form.changed_data if name in selectors.CODE_OF}
         services.limits_update(actor=actor_of(request), changes=changes, reason=form.cleaned_data["reason"])
+
+
+class ScopedLimitsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The limits of one strategy or instrument. What is left empty, the desk's limit settles."""
+
+    reason = forms.CharField(required=False, max_length=1000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
+
+    class Meta:
+        model = ScopedLimits
+        fields: ClassVar = ["scope", "key", *NARROWABLE]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if not any(cleaned.get(name) is not None for name in NARROWABLE):
+            raise forms.ValidationError("Name at least one limit, or delete the row.")
+        return cleaned
+
+
+@admin.register(ScopedLimits)
+class ScopedLimitsAdmin(ModelAdmin):
+    form = ScopedLimitsForm
+    list_display = ("scope", "key", *NARROWABLE, "updated_at", "updated_by")
+    list_filter = ("scope",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _has(request, Role.ADMIN)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return _has(request, Role.ADMIN)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return _has(request, Role.ADMIN)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        # Deleting many at once would go round the service; one at a time is enough for limits.
+        return {}
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ScopedLimits | None = None) -> tuple[str, ...]:
+        return () if obj is None else ("scope", "key")
+
+    def save_model(self, request: HttpRequest, obj: ScopedLimits, form: Any, change: bool) -> None:
+        limits = {name: value for name in NARROWABLE if (value := form.cleaned_data.get(name)) is not None}
+        try:
+            row = services.scoped_limits_set(
+                actor=actor_of(request), scope=obj.scope, key=obj.key, limits=limits, reason=form.cleaned_data["reason"]
+            )
+        except AppError as error:
+            self.message_user(request, _said(error), messages.ERROR)
+        else:
+            obj.pk = row.pk
+
+    def delete_model(self, request: HttpRequest, obj: ScopedLimits) -> None:
+        services.scoped_limits_remove(actor=actor_of(request), scope=obj.scope, key=obj.key)
 
 
 class ReasonForm(ActionForm):
@@ -175,7 +230,18 @@ class ReconciliationBlockAdmin(LedgerAdmin):
 
 @admin.register(GateDecision)
 class GateDecisionAdmin(LedgerAdmin):
-    list_display = ("created_at", "allowed", "code", "symbol", "side", "quantity", "notional", "preview", "detail")
+    list_display = (
+        "created_at",
+        "allowed",
+        "code",
+        "symbol",
+        "side",
+        "quantity",
+        "notional",
+        "data_age_s",
+        "preview",
+        "detail",
+    )
     list_filter = ("allowed", "preview", "code", "mode")
     search_fields = ("symbol", "client_order_id", "execution_id", "strategy_id")
     ordering = ("-id",)

@@ -11,12 +11,26 @@ class GateCode(models.TextChoices):
     LIVE_TRADING_DISABLED = "LIVE_TRADING_DISABLED", "The desk is in paper mode"
     RECONCILIATION_PENDING = "RECONCILIATION_PENDING", "The account's books differ from its broker's"
     INSTRUMENT_NOT_ALLOWED = "INSTRUMENT_NOT_ALLOWED", "The instrument is not enabled"
+    MARKET_CLOSED = "MARKET_CLOSED", "The exchange is closed"
+    DATA_STALE = "DATA_STALE", "The last price is too old"
+    PRICE_OUT_OF_COLLAR = "PRICE_OUT_OF_COLLAR", "The order may fill too far from the last price"
     QUANTITY_INVALID = "QUANTITY_INVALID", "The quantity does not fit the instrument"
     ORDER_NOTIONAL_EXCEEDS_LIMIT = "ORDER_NOTIONAL_EXCEEDS_LIMIT", "The order is too large"
     POSITION_EXCEEDS_LIMIT = "POSITION_EXCEEDS_LIMIT", "The position would become too large"
+    EXPOSURE_EXCEEDS_LIMIT = "EXPOSURE_EXCEEDS_LIMIT", "All positions together would become too large"
     DAILY_TRADES_EXCEEDED = "DAILY_TRADES_EXCEEDED", "The day's trades are used up"
+    DAILY_LOSS_EXCEEDED = "DAILY_LOSS_EXCEEDED", "The day's loss is too large"
+    DRAWDOWN_EXCEEDED = "DRAWDOWN_EXCEEDED", "The account is too far below its peak"
+    ORDER_RATE_EXCEEDED = "ORDER_RATE_EXCEEDED", "Too many orders within a minute"
     DUPLICATE_ORDER = "DUPLICATE_ORDER", "The same order was placed a moment ago"
     INSUFFICIENT_CASH = "INSUFFICIENT_CASH", "The cash does not cover the order"
+
+
+class LimitScope(models.TextChoices):
+    """Whose orders a narrower limit holds for."""
+
+    STRATEGY = "strategy", "Strategy"
+    INSTRUMENT = "instrument", "Instrument"
 
 
 class TradingState(models.TextChoices):

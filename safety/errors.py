@@ -35,5 +35,9 @@ class LedgerReadOnly(Conflict):
     code, title = "LEDGER_READ_ONLY", "History is never changed"
 
 
+class ScopedLimitsNotFound(NotFound):
+    code, title = "SCOPED_LIMITS_NOT_FOUND", "This strategy or instrument has no limits of its own"
+
+
 class AlertNotFound(NotFound):
     code, title = "ALERT_NOT_FOUND", "There is no such alert"

@@ -1,19 +1,23 @@
 """Reading for the order service, the API and the pages."""
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Count, Max, QuerySet, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum
 
+from market.models import SYMBOL_PATTERN
 from safety import counters, killswitch, sentinel
-from safety.choices import CounterName, GateCode, TradingState
-from safety.errors import AlertNotFound
+from safety.choices import CounterName, GateCode, LimitScope, TradingState
+from safety.errors import AlertNotFound, ScopedLimitsNotFound
+from safety.facts import NARROWABLE
 from safety.gate import Limits
 from safety.models import (
     EVERYTHING,
@@ -26,9 +30,12 @@ from safety.models import (
     KillSwitchEvent,
     ReconciliationBlock,
     SafetySettings,
+    ScopedLimits,
 )
-from tradingsite.common.clock import rfc3339
+from tradingsite.common.clock import rfc3339, utcnow
 from tradingsite.common.decimals import decimal_string
+from tradingsite.common.errors import FieldError, ValidationFailed
+from tradingsite.common.ids import parse_uuid
 
 # Which check enforces which limit; a limit without one would be a promise that nobody keeps.
 CODE_OF: Mapping[str, GateCode] = {
@@ -38,7 +45,16 @@ CODE_OF: Mapping[str, GateCode] = {
     "order_notional_limit": GateCode.ORDER_NOTIONAL_EXCEEDS_LIMIT,
     "duplicate_window_s": GateCode.DUPLICATE_ORDER,
     "trading_state": GateCode.TRADING_STATE_REDUCING,
+    "open_wait_limit_s": GateCode.MARKET_CLOSED,
+    "data_max_age_s": GateCode.DATA_STALE,
+    "price_collar": GateCode.PRICE_OUT_OF_COLLAR,
+    "exposure_limit": GateCode.EXPOSURE_EXCEEDS_LIMIT,
+    "daily_loss_limit": GateCode.DAILY_LOSS_EXCEEDED,
+    "drawdown_limit": GateCode.DRAWDOWN_EXCEEDED,
+    "order_rate_limit": GateCode.ORDER_RATE_EXCEEDED,
 }
+
+RATE_WINDOW = timedelta(seconds=60)
 
 
 def settings_get() -> SafetySettings:
@@ -54,19 +70,86 @@ def limits_current() -> Limits:
 
 def limits_as_json(row: SafetySettings) -> dict[str, Any]:
     """Return every limit, money as decimal strings."""
+    return {name: _plain(getattr(row, name)) for name in CODE_OF}
+
+
+def scoped_limits() -> QuerySet[ScopedLimits]:
+    """Return every strategy's and every instrument's own limits."""
+    return ScopedLimits.objects.all()
+
+
+def scope_key(scope: str, key: str) -> str:
+    """Return the canonical key of a scope: a strategy's id, or an instrument's symbol.
+
+    Raises:
+        ValidationFailed: for another scope, or a key that is none.
+    """
+    if scope == LimitScope.STRATEGY:
+        return str(parse_uuid(key, "key"))
+    if scope != LimitScope.INSTRUMENT:
+        words = ", ".join(LimitScope.values)
+        raise ValidationFailed(errors=[FieldError("scope", "invalid_choice", f"Must be one of {words}.")])
+    if not re.fullmatch(SYMBOL_PATTERN, key):
+        raise ValidationFailed(errors=[FieldError("key", "invalid", "Must be a symbol.")])
+    return key
+
+
+def scoped_limits_get(scope: str, key: str) -> ScopedLimits:
+    """Return the limits of one strategy or instrument.
+
+    Raises:
+        ValidationFailed: for a scope or a key that cannot be.
+        ScopedLimitsNotFound: when it has none of its own.
+    """
+    found = ScopedLimits.objects.filter(scope=scope, key=scope_key(scope, key)).first()
+    if found is None:
+        raise ScopedLimitsNotFound(f"{scope} {key} has no limits of its own; the desk's hold.")
+    return found
+
+
+def scoped_limits_as_json(row: ScopedLimits) -> dict[str, Any]:
+    """Return what the scope narrows, money and fractions as decimal strings; what it does not is not there."""
+    return {name: _plain(value) for name in NARROWABLE if (value := getattr(row, name)) is not None}
+
+
+def scoped_limits_of(*, strategy_id: UUID | None, symbol: str) -> list[ScopedLimits]:
+    """Return what narrows the desk's limits for an order: those of its strategy, those of its instrument."""
+    wanted = Q(scope=LimitScope.INSTRUMENT, key=symbol)
+    if strategy_id is not None:
+        wanted |= Q(scope=LimitScope.STRATEGY, key=str(strategy_id))
+    return list(ScopedLimits.objects.filter(wanted))
+
+
+def scopes_counted(*, strategy_id: UUID | None, symbol: str) -> list[str]:
+    """Return the scopes in which an order counts: its account, its strategy there, its instrument there.
+
+    All of them count whether they have a limit or not, so that one set at noon knows what the morning used.
+    """
+    scopes = [counters.WHOLE, f"{LimitScope.INSTRUMENT} {symbol}"]
+    return scopes if strategy_id is None else [*scopes, f"{LimitScope.STRATEGY} {strategy_id}"]
+
+
+def orders_last_minute(*, account_id: UUID, strategy_id: UUID | None, symbol: str) -> dict[str, int]:
+    """Return how many orders of the account passed within the last sixty seconds, by the scopes they counted in."""
+    passed = GateDecision.objects.filter(
+        account_id=account_id, allowed=True, preview=False, created_at__gt=utcnow() - RATE_WINDOW
+    )
+    found = passed.aggregate(
+        whole=Count("id"),
+        strategy=Count("id", filter=Q(strategy_id=strategy_id)),
+        instrument=Count("id", filter=Q(symbol=symbol)),
+    )
     return {
-        "paper_mode": row.paper_mode,
-        "daily_trade_limit": row.daily_trade_limit,
-        "position_limit": decimal_string(row.position_limit),
-        "order_notional_limit": decimal_string(row.order_notional_limit),
-        "duplicate_window_s": row.duplicate_window_s,
-        "trading_state": row.trading_state,
+        counters.WHOLE: found["whole"],
+        f"{LimitScope.STRATEGY} {strategy_id}": found["strategy"],
+        f"{LimitScope.INSTRUMENT} {symbol}": found["instrument"],
     }
 
 
 def trades_today(account_id: UUID) -> int:
     """Return how many orders of the account passed the gate this trading day."""
-    return counters.used(account_id=account_id, name=CounterName.TRADES)
+    used = counters.Counters(counters.trading_day(), account_id, CounterName.TRADES).used()
+    return used[counters.WHOLE]
 
 
 def day_start() -> datetime:
@@ -79,17 +162,23 @@ def safety_status() -> dict[str, Any]:
     """Return how the desk is protected now: switch, mode, every limit and its use today."""
     row = settings_get()
     everything = killswitch.state()
-    used = DayCounter.objects.filter(day=counters.trading_day(), name=CounterName.TRADES).aggregate(
-        sum=Sum("value"), max=Max("value")
-    )
+    used = DayCounter.objects.filter(
+        day=counters.trading_day(), name=CounterName.TRADES, scope=counters.WHOLE
+    ).aggregate(sum=Sum("value"), max=Max("value"))
     decisions = GateDecision.objects.filter(created_at__gte=day_start(), preview=False)
-    largest = decisions.filter(allowed=True).aggregate(notional=Max("notional"), position=Max("resulting_value"))
+    largest = decisions.filter(allowed=True).aggregate(
+        notional=Max("notional"), position=Max("resulting_value"), exposure=Max("resulting_exposure"),
+        data_age_s=Max("data_age_s"),
+    )  # fmt: skip
     denied = dict(decisions.filter(allowed=False).values_list("code").annotate(count=Count("id")).order_by())
     use: dict[str, Any] = {
         # The limit is per account, so the busiest account tells how much of it is left.
         "daily_trade_limit": used["max"] or 0,
         "position_limit": _money(largest["position"]),
         "order_notional_limit": _money(largest["notional"]),
+        "exposure_limit": _money(largest["exposure"]),
+        "data_max_age_s": largest["data_age_s"] or 0,
+        "order_rate_limit": _busiest_minute(),
     }
     values = limits_as_json(row)
     return {
@@ -97,6 +186,9 @@ def safety_status() -> dict[str, Any]:
         "trading_state": TradingState.HALTED.value if everything.active else row.trading_state,
         "trades_today": used["sum"] or 0,
         "kill_switch": _switch_as_json(everything),
+        "scoped_limits": [
+            {"scope": row.scope, "key": row.key, "limits": scoped_limits_as_json(row)} for row in scoped_limits()
+        ],
         "killed_strategies": killed_strategies(),
         "reconciliation_blocks": _blocks_as_json(),
         "limits": {
@@ -111,6 +203,13 @@ def safety_status() -> dict[str, Any]:
         "trading_day": counters.trading_day().isoformat(),
         "limits_version": row.version,
     }
+
+
+def _busiest_minute() -> int:
+    """Return how many orders the busiest account has sent within the last sixty seconds."""
+    passed = GateDecision.objects.filter(allowed=True, preview=False, created_at__gt=utcnow() - RATE_WINDOW)
+    busiest = passed.values("account_id").annotate(count=Count("id")).order_by("-count").values_list("count", flat=True)
+    return busiest.first() or 0
 
 
 def killed_strategies() -> list[dict[str, Any]]:
@@ -201,6 +300,10 @@ def _switch_as_json(state: killswitch.KillState) -> dict[str, Any]:
         "by": state.by,
         "sources": list(state.sources),
     }
+
+
+def _plain(value: Any) -> Any:
+    return decimal_string(value) if isinstance(value, Decimal) else value
 
 
 def _money(number: Any) -> str:

@@ -91,6 +91,8 @@ def limit_rows(status: Mapping[str, Any]) -> list[LimitRow]:
         _used("Orders today", limits["daily_trade_limit"], plain=True),
         _used("Largest order today", limits["order_notional_limit"]),
         _used("Largest position today", limits["position_limit"]),
+        _used("All positions together today", limits["exposure_limit"]),
+        _used("Orders in the last minute", limits["order_rate_limit"], plain=True),
         LimitRow("Same order again after", f"{status['duplicate_window_s']} s"),
         LimitRow("Orders go to", "Paper only" if status["paper_mode"] else "Paper and live"),
     ]

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from safety.choices import SETTABLE_STATES, AlertKind, Door, GateCode, Severity, TradingState
+from safety.choices import SETTABLE_STATES, AlertKind, Door, GateCode, LimitScope, Severity, TradingState
 from safety.models import EVERYTHING, AlertEvent, AuditLog, GateDecision, KillSwitchEvent
 from tradingsite.common.api.serializers import (
     DecimalStringField,
@@ -14,7 +14,7 @@ from tradingsite.common.api.serializers import (
     UtcDateTimeField,
 )
 
-_ZERO = Decimal(0)
+_ZERO, _ONE = Decimal(0), Decimal(1)
 
 
 class WholeNumberField(serializers.IntegerField):
@@ -98,6 +98,43 @@ class Limits(StrictSerializer):
     order_notional_limit = DecimalStringField(minimum=_ZERO)
     duplicate_window_s = WholeNumberField(min_value=0, max_value=86_400)
     trading_state = serializers.ChoiceField(choices=[value for value, _ in SETTABLE_STATES])
+    open_wait_limit_s = WholeNumberField(min_value=0, max_value=2_592_000)
+    data_max_age_s = WholeNumberField(min_value=0, max_value=315_360_000)
+    price_collar = DecimalStringField(minimum=_ZERO, maximum=_ONE)
+    exposure_limit = DecimalStringField(minimum=_ZERO)
+    daily_loss_limit = DecimalStringField(minimum=_ZERO)
+    drawdown_limit = DecimalStringField(minimum=_ZERO, maximum=_ONE)
+    order_rate_limit = WholeNumberField(min_value=0, max_value=1_000_000)
+
+
+class ScopedLimits(StrictSerializer):
+    """Limits of one strategy or instrument: those that are named bind beside the desk's."""
+
+    open_wait_limit_s = WholeNumberField(min_value=0, max_value=2_592_000, required=False)
+    data_max_age_s = WholeNumberField(min_value=0, max_value=315_360_000, required=False)
+    price_collar = DecimalStringField(minimum=_ZERO, maximum=_ONE, required=False)
+    order_notional_limit = DecimalStringField(minimum=_ZERO, required=False)
+    position_limit = DecimalStringField(minimum=_ZERO, required=False)
+    exposure_limit = DecimalStringField(minimum=_ZERO, required=False)
+    daily_trade_limit = WholeNumberField(min_value=0, max_value=1_000_000, required=False)
+    daily_loss_limit = DecimalStringField(minimum=_ZERO, required=False)
+    drawdown_limit = DecimalStringField(minimum=_ZERO, maximum=_ONE, required=False)
+    order_rate_limit = WholeNumberField(min_value=0, max_value=1_000_000, required=False)
+
+
+class ScopedLimitsShown(StrictSerializer):
+    scope = serializers.ChoiceField(choices=LimitScope.values)
+    key = serializers.CharField(help_text="The strategy's id, or the instrument's symbol.")
+    limits = ScopedLimits()
+    version = serializers.IntegerField()
+    updated_at = UtcDateTimeField()
+    updated_by = serializers.CharField(allow_blank=True)
+
+
+class ScopedLimitsInForce(StrictSerializer):
+    scope = serializers.ChoiceField(choices=LimitScope.values)
+    key = serializers.CharField()
+    limits = ScopedLimits()
 
 
 class LimitsShown(Limits):
@@ -113,6 +150,7 @@ class Status(Limits):
     trades_today = serializers.IntegerField()
     trading_day = serializers.DateField()
     kill_switch = KillSwitchState()
+    scoped_limits = ScopedLimitsInForce(many=True, help_text="What narrows the limits for a strategy or instrument.")
     killed_strategies = KilledStrategy(many=True)
     reconciliation_blocks = Block(many=True, help_text="Accounts whose books differ from their broker's; they rest.")
     limits = serializers.DictField(child=LimitUse())
@@ -122,6 +160,7 @@ class Status(Limits):
 class Decision(StrictModelSerializer):
     notional = DecimalStringField(allow_null=True)
     resulting_value = DecimalStringField(allow_null=True)
+    resulting_exposure = DecimalStringField(allow_null=True)
     created_at = UtcDateTimeField()
 
     class Meta:
@@ -146,6 +185,8 @@ class Decision(StrictModelSerializer):
             "mode",
             "notional",
             "resulting_value",
+            "resulting_exposure",
+            "data_age_s",
             "facts",
             "actor_name",
         ]

@@ -16,6 +16,7 @@ urlpatterns = [
     route("safety/kill", views.KillView, "safety-kill"),
     route("safety/resume", views.ResumeView, "safety-resume"),
     route("safety/limits", views.LimitsView, "safety-limits"),
+    route(r"safety/limits/(?P<scope>[^/]+)/(?P<key>[^/]+)", views.ScopedLimitsView, "safety-scoped-limits"),
     re_path(
         r"^alerts/history/(?P<pk>[^/]+)/acknowledge/?$",
         views.AlertHistoryViewSet.as_view({"post": "acknowledge"}),

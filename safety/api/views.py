@@ -13,12 +13,13 @@ from rest_framework.serializers import BaseSerializer
 from safety import selectors, services
 from safety.api import filters
 from safety.api import serializers as shapes
-from safety.models import AlertEvent, AuditLog, GateDecision, KillSwitchEvent, SafetySettings
+from safety.models import AlertEvent, AuditLog, GateDecision, KillSwitchEvent, SafetySettings, ScopedLimits
 from tradingsite.common.api.etag import require_match, with_etag
 from tradingsite.common.api.filters import filtered
 from tradingsite.common.api.pagination import KeysetPagination
 from tradingsite.common.api.serializers import validated
 from tradingsite.common.api.views import ApiView, ResourceViewSet
+from tradingsite.common.clock import rfc3339
 from tradingsite.common.ids import parse_uuid
 from tradingsite.common.roles import Role
 
@@ -83,6 +84,49 @@ class LimitsView(ApiView):
         changes = validated(shapes.Limits, request.data, partial=partial)
         expected = row.version if "If-Match" in request.headers else None
         return _limits_answer(services.limits_update(actor=self.actor, changes=changes, expected_version=expected))
+
+
+class ScopedLimitsView(ApiView):
+    """The limits that one strategy or instrument has beside the desk's: the strictest binds."""
+
+    roles: ClassVar = {"get": Role.VIEWER, "put": Role.ADMIN, "delete": Role.ADMIN}
+
+    @extend_schema(operation_id="safety_scoped_limits", responses=shapes.ScopedLimitsShown)
+    def get(self, request: Request, scope: str, key: str) -> Response:
+        return _scoped_answer(selectors.scoped_limits_get(scope, key))
+
+    @extend_schema(
+        operation_id="safety_scoped_limits_replace", request=shapes.ScopedLimits, responses=shapes.ScopedLimitsShown
+    )
+    def put(self, request: Request, scope: str, key: str) -> Response:
+        limits = validated(shapes.ScopedLimits, request.data)
+        expected = None
+        if "If-Match" in request.headers:
+            row = selectors.scoped_limits_get(scope, key)
+            require_match(request, row)
+            expected = row.version
+        return _scoped_answer(
+            services.scoped_limits_set(actor=self.actor, scope=scope, key=key, limits=limits, expected_version=expected)
+        )
+
+    @extend_schema(operation_id="safety_scoped_limits_remove", responses={204: None})
+    def delete(self, request: Request, scope: str, key: str) -> Response:
+        if "If-Match" in request.headers:
+            require_match(request, selectors.scoped_limits_get(scope, key))
+        services.scoped_limits_remove(actor=self.actor, scope=scope, key=key)
+        return Response(status=204)
+
+
+def _scoped_answer(row: ScopedLimits) -> Response:
+    shown = {
+        "scope": row.scope,
+        "key": row.key,
+        "limits": selectors.scoped_limits_as_json(row),
+        "version": row.version,
+        "updated_at": rfc3339(row.updated_at),
+        "updated_by": row.updated_by,
+    }
+    return with_etag(Response(shown), row)
 
 
 def _limits_answer(row: SafetySettings) -> Response:

@@ -3,7 +3,7 @@
 from safety.models.accounts import ReconciliationBlock
 from safety.models.alerts import AlertEvent
 from safety.models.ledgers import AuditLog, GateDecision
-from safety.models.limits import SETTINGS_ID, DayCounter, SafetySettings
+from safety.models.limits import SETTINGS_ID, DayCounter, SafetySettings, ScopedLimits
 from safety.models.switch import EVERYTHING, KillSwitch, KillSwitchEvent
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "KillSwitchEvent",
     "ReconciliationBlock",
     "SafetySettings",
+    "ScopedLimits",
 ]

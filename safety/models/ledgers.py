@@ -35,6 +35,12 @@ class GateDecision(Ledger):
     resulting_value = MoneyField(
         null=True, blank=True, help_text="What the position would be worth; empty where that has no sense."
     )
+    resulting_exposure = MoneyField(
+        null=True, blank=True, help_text="What all positions would be worth; empty where that has no sense."
+    )
+    data_age_s = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Seconds of open market since the last price known; empty without a price."
+    )
     facts = models.JSONField(default=dict)
     actor_name = models.CharField(max_length=150)
     created_at = models.DateTimeField(default=utcnow)
@@ -48,6 +54,12 @@ class GateDecision(Ledger):
             models.Index(fields=["client_order_id"], name="gate_decision_client_order"),
             models.Index(fields=["created_at"], name="gate_decision_created"),
             models.Index(fields=["-id"], condition=Q(allowed=False), name="gate_decision_denied"),
+            # The order rate is counted from the ledger itself, before every order.
+            models.Index(
+                fields=["account_id", "created_at"],
+                condition=Q(allowed=True, preview=False),
+                name="gate_decision_passed",
+            ),
         ]
 
     def __str__(self) -> str:

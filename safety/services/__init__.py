@@ -3,7 +3,7 @@
 from safety.services.alerts import alert_acknowledge, alert_raise
 from safety.services.audit_log import audit_row
 from safety.services.killing import KillResult, kill, resume, scope_named
-from safety.services.limits import limits_update
+from safety.services.limits import limits_update, scoped_limits_remove, scoped_limits_set
 from safety.services.orders import order_check
 from safety.services.reconciliation import reconciliation_block, reconciliation_clear
 
@@ -19,4 +19,6 @@ __all__ = [
     "reconciliation_clear",
     "resume",
     "scope_named",
+    "scoped_limits_remove",
+    "scoped_limits_set",
 ]

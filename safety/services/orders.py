@@ -1,13 +1,15 @@
 """Asking the gate and keeping what it said."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 
 from django.db import connection
 
 from safety import counters, gate, killswitch, selectors
-from safety.choices import CounterName
-from safety.models import GateDecision
+from safety.choices import CounterName, LimitScope
+from safety.facts import NARROWABLE
+from safety.models import GateDecision, ScopedLimits
 from tradingsite.common.actor import Actor
 from tradingsite.common.decimals import DIGITS, PLACES
 
@@ -29,24 +31,32 @@ def order_check(
     """
     if consume and not connection.in_atomic_block:
         raise RuntimeError("order_check needs the transaction of the order that it lets pass")
-    limits = selectors.limits_current()
+    scopes = selectors.scopes_counted(strategy_id=intent.strategy_id, symbol=intent.symbol)
+    counting = counters.Counters(counters.trading_day(), intent.account_id, CounterName.TRADES, scopes)
+    # Held first, for the order rate is counted from the decisions, which nobody else adds to while they are.
+    trades = counting.hold() if consume else counting.used()
+    rates = selectors.orders_last_minute(
+        account_id=intent.account_id, strategy_id=intent.strategy_id, symbol=intent.symbol
+    )
     blocks = list(selectors.reconciliation_blocks(account_id=intent.account_id))
     switch = killswitch.state(strategy_id=intent.strategy_id)
     state = gate.SafetyState(
         kill_switch_active=switch.active,
         kill_switch_detail=switch.detail,
-        trades_today=selectors.trades_today(intent.account_id) + trades_ahead,
+        trades_today=trades[counters.WHOLE] + trades_ahead,
+        orders_last_minute=rates[counters.WHOLE] + trades_ahead,
+        equity_peak=exposure.starting_equity,
         reconciliation_pending=bool(blocks),
         reconciliation_detail=" ".join(f"{block.code}: {block.detail}".rstrip(": ") + "." for block in blocks),
     )
-    verdict = gate.evaluate(intent, exposure, limits, state)
+    narrower = tuple(
+        _narrower(row, trades, rates, trades_ahead)
+        for row in selectors.scoped_limits_of(strategy_id=intent.strategy_id, symbol=intent.symbol)
+    )
+    verdict = gate.evaluate(intent, exposure, selectors.limits_current(), state, narrower)
     if consume and verdict.allowed:
         # An order that reduces risk passes the limit, and still counts as one of the day's trades.
-        limit = None if verdict.facts["reduces"] else limits.daily_trade_limit
-        if not counters.take(account_id=intent.account_id, name=CounterName.TRADES, limit=limit):
-            # Others took the last places since we looked.
-            used = max(selectors.trades_today(intent.account_id), limits.daily_trade_limit or 0)
-            verdict = gate.evaluate(intent, exposure, limits, replace(state, trades_today=used))
+        counting.add()
     decision = GateDecision.objects.create(
         allowed=verdict.allowed,
         code=verdict.code,
@@ -65,10 +75,25 @@ def order_check(
         mode=intent.mode[:10],
         notional=_storable(verdict.facts["notional"]),
         resulting_value=_storable(verdict.facts["resulting_value"]),
+        resulting_exposure=_storable(verdict.facts["resulting_exposure"]),
+        data_age_s=exposure.data_age_s,
         facts=verdict.facts,
         actor_name=actor.name[:150],
     )
     return replace(verdict, decision_id=decision.pk)
+
+
+def _narrower(
+    row: ScopedLimits, trades: Mapping[str, int], rates: Mapping[str, int], trades_ahead: int
+) -> gate.NarrowerLimits:
+    # The orders that a preview has let pass before this one are of the same strategy, and each of another instrument.
+    ahead = trades_ahead if row.scope == LimitScope.STRATEGY else 0
+    return gate.NarrowerLimits(
+        scope=row.name,
+        values={name: value for name in NARROWABLE if (value := getattr(row, name)) is not None},
+        trades_today=trades[row.name] + ahead,
+        orders_last_minute=rates[row.name] + ahead,
+    )
 
 
 def _text(number: object) -> str:

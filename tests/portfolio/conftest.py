@@ -17,11 +17,17 @@ from market.models import BarSeries, DataSource, Instrument
 from portfolio import orders, services
 from portfolio.brokers import Broker, BrokerUncertain, broker_for
 from portfolio.models import Account, Order
+from safety.models import SafetySettings
 from tests.portfolio.rebalancing_desk import FLAT, URL, Clients, GoalAt, Rebalancing, bind_nobody
 from tradingsite.common.actor import Actor
 
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 Row = tuple[float, float, float, float]
+
+
+def old_prices_allowed() -> None:
+    """Let orders be priced by the bars of these tests, which are as old as their dates; tests/safety judges their age."""
+    SafetySettings.objects.update_or_create(id=1, defaults={"data_max_age_s": 315_360_000})
 
 
 class Prices:
@@ -53,6 +59,7 @@ class Prices:
 @pytest.fixture
 def prices(db: None, data_dir: Path) -> Iterator[Prices]:
     store.cache_clear()
+    old_prices_allowed()
     yield Prices()
     store.cache_clear()
 

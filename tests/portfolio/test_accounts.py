@@ -101,8 +101,8 @@ def test_the_gate_misses_the_equity_of_an_account_that_cannot_be_valued(
     Position.objects.update(source="gone")
     prices.series("BETA", [(100, 101, 99, 100), (100, 101, 99, 100)])
     order = place(symbol="BETA", side="sell", client_order_id="two")
-    assert (order.status, order.code) == ("denied", "INSUFFICIENT_CASH")
-    assert "equity is not known" in order.detail
+    assert (order.status, order.code) == ("denied", "EXPOSURE_EXCEEDS_LIMIT")
+    assert "gross_exposure is not known" in order.detail
 
 
 def test_the_curve_takes_one_point_a_minute(acme: BarSeries, place: Place, account: Account) -> None:

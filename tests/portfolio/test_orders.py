@@ -265,7 +265,7 @@ def test_a_denied_order_is_recorded_and_never_sent(acme: BarSeries, place: Place
         ({"quantity": Decimal("0.5")}, "QUANTITY_INVALID"),
         ({"quantity": Decimal(0)}, "QUANTITY_INVALID"),
         ({"mode": "live"}, "LIVE_TRADING_DISABLED"),
-        ({"side": "buy", "source": "nowhere"}, "ORDER_NOTIONAL_EXCEEDS_LIMIT"),
+        ({"side": "buy", "source": "nowhere"}, "MARKET_CLOSED"),
     ],
 )
 def test_what_the_gate_denies_carries_its_code(
@@ -322,7 +322,7 @@ def test_without_a_window_the_same_order_is_none_even_when_it_came_while_this_on
 
 def test_cash_held_back_by_a_resting_buy_is_not_spent_twice(prices: Prices, place: Place, account: Account) -> None:
     prices.series("ACME", [(100, 101, 99, 100)], clock="live")
-    Account.objects.filter(pk=account.pk).update(cash=Decimal(1500))
+    Account.objects.filter(pk=account.pk).update(cash=Decimal(1500), starting_cash=Decimal(1500))
     with clock.frozen(FIRST_DAY + timedelta(hours=30)):
         assert place().status == "accepted"
         order = place(client_order_id="two", quantity=Decimal(9))
@@ -332,7 +332,7 @@ def test_cash_held_back_by_a_resting_buy_is_not_spent_twice(prices: Prices, plac
 def test_what_covers_a_resting_short_sale_covers_no_other_order(prices: Prices, place: Place, account: Account) -> None:
     for symbol in ("ACME", "BETA"):
         prices.series(symbol, [(100, 101, 99, 100)], clock="live")
-    Account.objects.filter(pk=account.pk).update(cash=Decimal(1500))
+    Account.objects.filter(pk=account.pk).update(cash=Decimal(1500), starting_cash=Decimal(1500))
     with clock.frozen(FIRST_DAY + timedelta(hours=30)):
         assert place(side="sell").status == "accepted"
         for number, side in enumerate(("sell", "buy")):
@@ -344,7 +344,7 @@ def test_what_covers_a_resting_short_sale_covers_no_other_order(prices: Prices, 
 def test_a_resting_sale_of_what_is_held_holds_no_cash_back(prices: Prices, place: Place, account: Account) -> None:
     prices.series("ACME", [(100, 101, 99, 100)] * 2)
     prices.series("BETA", [(100, 101, 99, 100)] * 2)
-    Account.objects.filter(pk=account.pk).update(cash=Decimal(2500))
+    Account.objects.filter(pk=account.pk).update(cash=Decimal(2500), starting_cash=Decimal(2500))
     assert place().status == "filled"
     assert place(client_order_id="two", side="sell", order_type="limit", limit_price=Decimal(200)).status == "accepted"
     assert place(client_order_id="three", symbol="BETA", quantity=Decimal(14)).status == "filled"

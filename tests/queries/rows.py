@@ -47,6 +47,7 @@ from safety.models import (
     KillSwitch,
     KillSwitchEvent,
     ReconciliationBlock,
+    ScopedLimits,
 )
 from scheduler.models import ClockKeeper, Schedule, ScheduleFire
 from tests.portfolio.conftest import Prices
@@ -282,6 +283,7 @@ class Rows:
         sentinel.write(by_file, {"reason": "stopped by file"})
         KillSwitchEvent.objects.create(scope=killed, action="killed", **who)
         DayCounter.objects.create(day=utcnow().date(), account_id=uuid7(), name="trades", value=self.count)
+        ScopedLimits.objects.create(scope="strategy", key=str(uuid7()), position_limit=Decimal(self.count))
         ReconciliationBlock.objects.create(account_id=uuid7(), code="CASH_MISMATCH", detail="10 less")
         for allowed, code in ((True, ""), (False, "POSITION_EXCEEDS_LIMIT")):
             GateDecision.objects.create(

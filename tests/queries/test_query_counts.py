@@ -11,6 +11,7 @@ from django.contrib import admin
 from django.urls import reverse
 
 from market import store
+from safety.models import ScopedLimits
 from tests.permissions.test_permissions import ROUTES
 from tests.queries.rows import Rows
 from tests.support.queries import SNAPSHOT, assert_constant_queries
@@ -69,6 +70,11 @@ API = (
     Case("GET /market/indicators", grows=False),
     Case("GET /safety"),
     Case("GET /safety/limits", grows=False),
+    Case(
+        "GET /safety/limits/{scope}/{key}",
+        lambda rows: {"scope": "strategy", "key": ScopedLimits.objects.values_list("key", flat=True).first()},
+        grows=False,
+    ),
     Case("GET /safety/decisions"),
     Case("GET /safety/decisions", query="?count=true"),
     Case("GET /safety/history"),

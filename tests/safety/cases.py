@@ -34,9 +34,14 @@ EXPOSURE = Exposure(
     open_sell_quantity=D(0),
     gross_exposure=D(0),
     position_value=D(0),
+    other_open_value=D(0),
+    day_pnl=D(0),
+    starting_equity=D(100_000),
     open_order_cash=D(0),
     fee_rate=D("0.001"),
     slippage=D("0.0005"),
+    opens_in_s=0,
+    data_age_s=0,
     same_order_recent=False,
     instrument_enabled=True,
 )
@@ -47,8 +52,17 @@ LIMITS = Limits(
     order_notional_limit=D(25_000),
     duplicate_window_s=60,
     trading_state="active",
+    open_wait_limit_s=0,
+    data_max_age_s=93_600,
+    price_collar=D("0.1"),
+    exposure_limit=D(200_000),
+    daily_loss_limit=D(5_000),
+    drawdown_limit=D("0.2"),
+    order_rate_limit=600,
 )
-STATE = SafetyState(kill_switch_active=False, trades_today=0, reconciliation_pending=False)
+STATE = SafetyState(
+    kill_switch_active=False, trades_today=0, orders_last_minute=0, equity_peak=D(100_000), reconciliation_pending=False
+)
 _BASES = {"intent": INTENT, "exposure": EXPOSURE, "limits": LIMITS, "state": STATE}
 _HOME = {name: group for group, base in _BASES.items() for name in base.__dataclass_fields__}
 
@@ -56,6 +70,7 @@ _HOME = {name: group for group, base in _BASES.items() for name in base.__datacl
 def judged(**changes: Any) -> Verdict:
     """Return the verdict on the passing order with some facts replaced, each found by its name."""
     parts = dict(_BASES)
+    narrower = changes.pop("narrower", ())
     for name, value in changes.items():
         parts[_HOME[name]] = replace(parts[_HOME[name]], **{name: value})
-    return evaluate(**parts)
+    return evaluate(**parts, narrower=narrower)

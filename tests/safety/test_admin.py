@@ -20,6 +20,7 @@ from safety.models import (
     KillSwitchEvent,
     ReconciliationBlock,
     SafetySettings,
+    ScopedLimits,
 )
 from tests.safety.cases import EXPOSURE, INTENT, STRATEGY
 from tradingsite.common.actor import Actor
@@ -40,11 +41,12 @@ def fill() -> None:
     SafetySettings.objects.get_or_create(id=1)
     services.kill(actor=DESK, reason="r", scope=STRATEGY)
     services.order_check(intent=INTENT, exposure=EXPOSURE, actor=DESK, consume=True)
+    ScopedLimits.objects.create(scope="strategy", key=str(STRATEGY), position_limit=1)
     services.reconciliation_block(actor=DESK, account_id=STRATEGY, code="CASH_MISMATCH")
     DayCounter.objects.get_or_create(day="2026-01-05", account_id=STRATEGY, name="trades")
 
 
-@pytest.mark.parametrize("model", [*LEDGERS, KillSwitch, SafetySettings])
+@pytest.mark.parametrize("model", [*LEDGERS, KillSwitch, SafetySettings, ScopedLimits])
 def test_every_table_is_listed_and_its_rows_open(browser: Browser, model: Any) -> None:
     fill()
     client = browser("admin")

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safety.choices import GateCode
-from safety.gate import CHECKS, Exposure, Limits, OrderIntent, SafetyState, evaluate, reduces_risk
+from safety.facts import NARROWABLE
+from safety.gate import CHECKS, Exposure, Limits, NarrowerLimits, OrderIntent, SafetyState, evaluate, reduces_risk
 from safety.selectors import CODE_OF
-from tests.safety.cases import ACCOUNT, EXPOSURE, INTENT, LIMITS, STATE, D, judged
+from tests.safety.cases import ACCOUNT, EXPOSURE, INTENT, LIMITS, STATE, STRATEGY, D, judged
 
 LONG = {"position_quantity": D(10), "position_value": D(1000), "gross_exposure": D(1000)}
 NAN, SNAN, INF = D("NaN"), D("sNaN"), D("Infinity")
@@ -42,6 +43,38 @@ BREACHES: dict[GateCode, list[dict[str, Any]]] = {
     ],
     GateCode.RECONCILIATION_PENDING: [{"reconciliation_pending": True}, {"reconciliation_pending": None}],
     GateCode.INSTRUMENT_NOT_ALLOWED: [{"instrument_enabled": False}, {"instrument_enabled": None}],
+    GateCode.MARKET_CLOSED: [
+        {"opens_in_s": 1},
+        {"opens_in_s": 3601, "open_wait_limit_s": 3600},
+        {"opens_in_s": None},
+        {"opens_in_s": -1},
+        {"opens_in_s": True},
+        {"open_wait_limit_s": None},
+        {"open_wait_limit_s": -1},
+    ],
+    GateCode.DATA_STALE: [
+        {"data_age_s": 93_601},
+        {"data_age_s": None},
+        {"data_age_s": -1},
+        {"data_age_s": 0.5},
+        {"data_max_age_s": None},
+    ],
+    GateCode.PRICE_OUT_OF_COLLAR: [
+        {"order_type": "limit", "limit_price": D("110.01")},
+        {"order_type": "limit", "side": "sell", "limit_price": D("89.99")},
+        {"slippage": D("0.11")},
+        {"slippage": NAN},
+        {"slippage": D("-0.1")},
+        {"reference_price": None},
+        {"reference_price": NAN},
+        {"reference_price": D(0)},
+        {"reference_price": D(-1)},
+        {"order_type": "limit", "limit_price": None},
+        {"order_type": "limit", "limit_price": D(90), "reference_price": None},
+        {"price_collar": None},
+        {"price_collar": NAN},
+        {"price_collar": D(-1)},
+    ],
     GateCode.QUANTITY_INVALID: [
         {"quantity": D(0)},
         {"quantity": D(-1)},
@@ -60,16 +93,11 @@ BREACHES: dict[GateCode, list[dict[str, Any]]] = {
     ],
     GateCode.ORDER_NOTIONAL_EXCEEDS_LIMIT: [
         {"quantity": D(251)},
-        {"reference_price": None},
-        {"reference_price": NAN},
-        {"reference_price": D(0)},
-        {"reference_price": D(-1)},
         {"order_notional_limit": None},
         {"order_notional_limit": NAN},
         {"order_notional_limit": D(-1)},
-        {"order_type": "limit", "limit_price": None},
-        {"order_type": "limit", "limit_price": D(2501)},
-        {"order_type": "limit", "side": "sell", "limit_price": D("0.01"), "quantity": D(251)},
+        {"order_type": "limit", "limit_price": D(105), "quantity": D(239)},
+        {"order_type": "limit", "side": "sell", "limit_price": D(95), "quantity": D(251)},
         {"order_type": "stop"},
         {"reference_price": D("1E+999999")},
     ],
@@ -84,7 +112,18 @@ BREACHES: dict[GateCode, list[dict[str, Any]]] = {
         {"open_sell_quantity": D(-1)},
         {"position_limit": None},
         {"position_limit": INF},
-        {"order_type": "limit", "limit_price": D(90), "reference_price": None},
+    ],
+    GateCode.EXPOSURE_EXCEEDS_LIMIT: [
+        {"gross_exposure": D(199_001)},
+        {"gross_exposure": D(190_000), "other_open_value": D(9_001)},
+        {"gross_exposure": D(199_001), "side": "sell"},
+        {"gross_exposure": None},
+        {"gross_exposure": D(-1)},
+        {"position_value": NAN},
+        {"other_open_value": None},
+        {"exposure_limit": None},
+        {"exposure_limit": INF},
+        {"exposure_limit": D(-1)},
     ],
     GateCode.DAILY_TRADES_EXCEEDED: [
         {"trades_today": 20},
@@ -94,6 +133,31 @@ BREACHES: dict[GateCode, list[dict[str, Any]]] = {
         {"daily_trade_limit": None},
         {"daily_trade_limit": 0},
         {"daily_trade_limit": True},
+    ],
+    GateCode.DAILY_LOSS_EXCEEDED: [
+        {"day_pnl": D("-5000.01")},
+        {"day_pnl": D("-0.01"), "daily_loss_limit": D(0)},
+        {"day_pnl": None},
+        {"day_pnl": NAN},
+        {"daily_loss_limit": None},
+        {"daily_loss_limit": D(-5000)},
+    ],
+    GateCode.DRAWDOWN_EXCEEDED: [
+        {"equity": D("79999.99")},
+        {"equity": D(0)},
+        {"equity": D(-10)},
+        {"equity": None},
+        {"equity_peak": None},
+        {"equity_peak": D(0)},
+        {"equity_peak": D(125_001)},
+        {"drawdown_limit": None},
+        {"drawdown_limit": D("-0.2")},
+    ],
+    GateCode.ORDER_RATE_EXCEEDED: [
+        {"orders_last_minute": 600},
+        {"orders_last_minute": None},
+        {"order_rate_limit": 0},
+        {"order_rate_limit": None},
     ],
     GateCode.DUPLICATE_ORDER: [
         {"same_order_recent": True},
@@ -108,10 +172,7 @@ BREACHES: dict[GateCode, list[dict[str, Any]]] = {
         {"open_order_cash": D(99_000)},
         {"open_order_cash": None},
         {"fee_rate": None},
-        {"slippage": NAN},
-        {"slippage": D("-0.1")},
         {"side": "sell", "cash": D(1000)},
-        {"side": "sell", "equity": None},
         {"side": "sell", "gross_exposure": D(99_500)},
     ],
 }
@@ -171,7 +232,16 @@ def test_a_missing_fact_is_named() -> None:
         {"quantity": D("0.125"), "quantity_precision": 3, "lot_size": D("0.001")},
         {"order_type": "limit", "limit_price": D(99), "cash": D("990.99")},  # no slippage on a limit
         {"side": "sell", **LONG, "cash": D(0), "equity": None, "gross_exposure": None},
-        {"side": "sell", "cash": D(1001), "equity": D(1001)},
+        {"side": "sell", "cash": D(1001), "equity": D(1001), "equity_peak": D(1001)},
+        {"opens_in_s": 3600, "open_wait_limit_s": 3600},
+        {"data_age_s": 93_600},
+        {"order_type": "limit", "limit_price": D(110)},
+        {"order_type": "limit", "limit_price": D("0.01")},  # far better than the market: it gives nothing away
+        {"gross_exposure": D(199_000)},
+        {"day_pnl": D(-5000)},
+        {"equity": D(80_000)},
+        {"equity": D(300_000)},
+        {"orders_last_minute": 599},
     ],
     ids=str,
 )
@@ -179,9 +249,99 @@ def test_an_order_exactly_at_a_limit_passes(changes: dict[str, Any]) -> None:
     assert judged(**changes).allowed, judged(**changes)
 
 
-def test_a_reducing_order_passes_the_daily_limit() -> None:
-    assert judged(side="sell", **LONG, trades_today=20).allowed
-    assert judged(side="buy", position_quantity=D(-10), trades_today=99).allowed
+@pytest.mark.parametrize(
+    "beyond",
+    [
+        {"trades_today": 20},
+        {"orders_last_minute": 600},
+        {"day_pnl": D(-90_000)},
+        {"equity": D(10_000)},
+        {"day_pnl": None, "equity": None, "gross_exposure": None},
+        {"exposure_limit": D(1)},
+    ],
+    ids=str,
+)
+def test_a_reducing_order_passes_counts_losses_and_what_it_makes_smaller(beyond: dict[str, Any]) -> None:
+    assert judged(side="sell", **{**LONG, **beyond}).allowed
+    assert judged(side="buy", position_quantity=D(-10), **beyond).allowed
+    assert not judged(**beyond).allowed
+
+
+def test_hummingbots_sign_a_gain_never_trips_the_loss_limit_and_a_loss_always_does() -> None:
+    assert judged(day_pnl=D(10_000)).allowed
+    assert judged(day_pnl=D(1_000_000), equity=D(1_100_000)).allowed
+    assert judged(day_pnl=D(-10_000)).code == GateCode.DAILY_LOSS_EXCEEDED
+
+
+def test_freqtrades_blind_spot_a_loss_counts_before_the_trade_is_closed() -> None:
+    still_open = {"position_quantity": D(100), "position_value": D(10_000), "gross_exposure": D(10_000)}
+    assert judged(**still_open, equity=D(70_000)).code == GateCode.DRAWDOWN_EXCEEDED
+    assert judged(**still_open, day_pnl=D(-6_000)).code == GateCode.DAILY_LOSS_EXCEEDED
+
+
+# ---------------------------------------------------------------------------------------------------- narrower limits
+
+OF_STRATEGY, OF_INSTRUMENT = f"strategy {STRATEGY}", "instrument AAPL"
+
+
+def narrowed(scope: str, trades: int | None = 0, rate: int | None = 0, **values: Any) -> NarrowerLimits:
+    return NarrowerLimits(scope, values, trades, rate)
+
+
+# The limit, a figure of it that the passing order breaches while it keeps the desk's, and the facts of that order.
+NARROWED: dict[str, tuple[Any, dict[str, Any]]] = {
+    "open_wait_limit_s": (10, {"opens_in_s": 11, "open_wait_limit_s": 100}),
+    "data_max_age_s": (10, {"data_age_s": 11}),
+    "price_collar": (D("0.01"), {"order_type": "limit", "limit_price": D(102)}),
+    "order_notional_limit": (D(999), {}),
+    "position_limit": (D(999), {}),
+    "exposure_limit": (D(999), {}),
+    "daily_trade_limit": (3, {}),
+    "daily_loss_limit": (D(10), {"day_pnl": D(-11)}),
+    "drawdown_limit": (D("0.01"), {"equity": D(98_000)}),
+    "order_rate_limit": (3, {}),
+}
+
+
+def test_every_narrowable_limit_is_narrowed_by_a_test() -> None:
+    assert tuple(NARROWED) == NARROWABLE
+
+
+@pytest.mark.parametrize("scope", [OF_STRATEGY, OF_INSTRUMENT])
+@pytest.mark.parametrize("name", NARROWED)
+def test_the_strictest_limit_binds_and_the_verdict_says_whose_it_is(name: str, scope: str) -> None:
+    value, facts = NARROWED[name]
+    own = {"trades": 3, "rate": 3}
+    assert judged(**facts).allowed
+    wider = narrowed("instrument wider", trades=0, rate=0, **{name: value * 1000})
+    verdict = judged(**facts, narrower=(wider, narrowed(scope, **own, **{name: value})))
+    assert verdict.code == CODE_OF[name]
+    assert verdict.facts["bound"] == {"limit": name, "scope": scope}
+    assert scope in verdict.detail
+    assert judged(**facts, narrower=(wider,)).allowed, "a wider limit loosens nothing"
+
+
+def test_a_desk_limit_that_binds_is_named_as_the_desks() -> None:
+    wider = narrowed(OF_STRATEGY, order_notional_limit=D(1_000_000))
+    verdict = judged(quantity=D(251), narrower=(wider,))
+    assert verdict.facts["bound"] == {"limit": "order_notional_limit", "scope": "desk"}
+
+
+@pytest.mark.parametrize("broken", [NAN, INF, D(-1), None, "5", 5.0, True])
+def test_a_narrower_limit_that_is_no_number_denies(broken: Any) -> None:
+    verdict = judged(narrower=(narrowed(OF_STRATEGY, position_limit=broken),))
+    assert (verdict.code, verdict.allowed) == (GateCode.POSITION_EXCEEDS_LIMIT, False)
+    assert f"position_limit of {OF_STRATEGY}" in verdict.facts["missing"]
+
+
+@pytest.mark.parametrize("name", ["daily_trade_limit", "order_rate_limit"])
+def test_a_count_of_a_scope_that_nobody_knows_denies(name: str) -> None:
+    verdict = judged(narrower=(narrowed(OF_STRATEGY, trades=None, rate=None, **{name: 5}),))
+    assert verdict.code == CODE_OF[name]
+
+
+def test_a_scope_counts_its_own_orders_not_the_accounts() -> None:
+    assert judged(trades_today=19, narrower=(narrowed(OF_STRATEGY, trades=2, daily_trade_limit=3),)).allowed
 
 
 @pytest.mark.parametrize(
@@ -191,10 +351,17 @@ def test_a_reducing_order_passes_the_daily_limit() -> None:
         (GateCode.LIVE_TRADING_DISABLED, {"mode": "live"}),
         (GateCode.RECONCILIATION_PENDING, {"reconciliation_pending": True}),
         (GateCode.INSTRUMENT_NOT_ALLOWED, {"instrument_enabled": False}),
+        (GateCode.MARKET_CLOSED, {"opens_in_s": 1}),
+        (GateCode.DATA_STALE, {"data_age_s": 93_601}),
+        (GateCode.PRICE_OUT_OF_COLLAR, {"slippage": D("0.11")}),
         (GateCode.QUANTITY_INVALID, {"quantity": D("0.5")}),
         (GateCode.ORDER_NOTIONAL_EXCEEDS_LIMIT, {"order_notional_limit": D(999)}),
         (GateCode.POSITION_EXCEEDS_LIMIT, {"position_limit": None}),
+        (GateCode.EXPOSURE_EXCEEDS_LIMIT, {"exposure_limit": None}),
         (GateCode.DAILY_TRADES_EXCEEDED, {"trades_today": None}),
+        (GateCode.DAILY_LOSS_EXCEEDED, {"daily_loss_limit": None}),
+        (GateCode.DRAWDOWN_EXCEEDED, {"drawdown_limit": None}),
+        (GateCode.ORDER_RATE_EXCEEDED, {"orders_last_minute": None}),
         (GateCode.DUPLICATE_ORDER, {"same_order_recent": True}),
         (GateCode.INSUFFICIENT_CASH, {"cash": None}),
     ],
@@ -235,8 +402,15 @@ counts = st.one_of(st.none(), st.integers(-5, 200))
 words = st.sampled_from(["buy", "sell", "", "short"])
 
 
+narrower_limits = st.builds(
+    NarrowerLimits, scope=st.sampled_from([OF_STRATEGY, OF_INSTRUMENT]), trades_today=counts, orders_last_minute=counts,
+    values=st.dictionaries(st.sampled_from(NARROWABLE), st.one_of(counts, numbers)),
+)  # fmt: skip
+Case = tuple[OrderIntent, Exposure, Limits, SafetyState, tuple[NarrowerLimits, ...]]
+
+
 @st.composite
-def anything(draw: st.DrawFn) -> tuple[OrderIntent, Exposure, Limits, SafetyState]:
+def anything(draw: st.DrawFn) -> Case:
     def take(base: Any, **by_type: Any) -> Any:
         return type(base)(**by_type)
 
@@ -250,17 +424,20 @@ def anything(draw: st.DrawFn) -> tuple[OrderIntent, Exposure, Limits, SafetyStat
         **{name: draw(numbers) for name in list(Exposure.__dataclass_fields__)[:-2]},
         same_order_recent=draw(flags), instrument_enabled=draw(flags),
     )  # fmt: skip
+    anyhow = st.one_of(flags, counts, numbers)
     limits = Limits(
-        draw(flags), draw(counts), draw(numbers), draw(numbers), draw(counts),
-        draw(st.sampled_from(["active", "reducing", "halted", None])),
+        **{name: draw(anyhow) for name in Limits.__dataclass_fields__ if name != "trading_state"},
+        trading_state=draw(st.sampled_from(["active", "reducing", "halted", None])),
+    )
+    state = SafetyState(
+        kill_switch_active=draw(flags), trades_today=draw(counts), orders_last_minute=draw(counts),
+        equity_peak=draw(numbers), reconciliation_pending=draw(flags),
     )  # fmt: skip
-    return intent, exposure, limits, SafetyState(draw(flags), "", draw(counts), draw(flags))
+    return intent, exposure, limits, state, draw(st.lists(narrower_limits, max_size=2).map(tuple))
 
 
 @given(anything())
-def test_the_gate_never_raises_and_its_facts_are_json(
-    case: tuple[OrderIntent, Exposure, Limits, SafetyState],
-) -> None:
+def test_the_gate_never_raises_and_its_facts_are_json(case: Case) -> None:
     verdict = evaluate(*case)
     assert verdict.allowed is (verdict.code == "")
     json.dumps(verdict.facts, allow_nan=False)
@@ -273,15 +450,18 @@ plain = st.decimals(min_value=0, max_value=2000, places=2)
     side=st.sampled_from(["buy", "sell"]), quantity=st.integers(1, 2000).map(Decimal), price=plain,
     position=st.integers(-600, 600).map(Decimal), buys=st.integers(0, 100).map(Decimal),
     sells=st.integers(0, 100).map(Decimal), cash=st.decimals(min_value=0, max_value=200_000, places=2),
-    reserved=plain, used=st.integers(0, 30),
+    reserved=plain, used=st.integers(0, 30), others=st.decimals(min_value=0, max_value=300_000, places=2),
+    pnl=st.decimals(min_value=-10_000, max_value=10_000, places=2), peak=st.integers(90_000, 200_000).map(Decimal),
 )  # fmt: skip
 def test_what_passes_keeps_every_limit(
     side: str, quantity: Decimal, price: Decimal, position: Decimal, buys: Decimal, sells: Decimal, cash: Decimal,
-    reserved: Decimal, used: int,
+    reserved: Decimal, used: int, others: Decimal, pnl: Decimal, peak: Decimal,
 ) -> None:  # fmt: skip
+    own = abs(position) * price
     verdict = judged(
         side=side, quantity=quantity, reference_price=price, position_quantity=position, open_buy_quantity=buys,
         open_sell_quantity=sells, cash=cash, open_order_cash=reserved, trades_today=used,
+        day_pnl=pnl, equity_peak=peak, position_value=own, gross_exposure=own + others,
     )  # fmt: skip
     if not verdict.allowed:
         return
@@ -289,6 +469,9 @@ def test_what_passes_keeps_every_limit(
     after = position + buys + quantity if side == "buy" else position - sells - quantity
     assert abs(after) * price <= LIMITS.position_limit or verdict.facts["reduces"]
     assert used < 20 or verdict.facts["reduces"]
+    assert others + abs(after) * price <= LIMITS.exposure_limit or verdict.facts["reduces"]
+    assert pnl >= -LIMITS.daily_loss_limit or verdict.facts["reduces"]
+    assert peak * (1 - LIMITS.drawdown_limit) <= 100_000 or verdict.facts["reduces"]
     if side == "buy":
         assert quantity * price * D("1.0005") * D("1.001") <= cash - reserved
     assert STATE.kill_switch_active is False
