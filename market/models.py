@@ -77,6 +77,11 @@ class Instrument(Entity):
     def __str__(self) -> str:
         return self.symbol
 
+    @property
+    def default_source_slug(self) -> str | None:
+        """The source that it is read from when nobody says."""
+        return None if self.default_source is None else self.default_source.slug
+
 
 class BarSeriesQuerySet(models.QuerySet["BarSeries"]):
     def lock(self) -> "BarSeriesQuerySet":

@@ -40,6 +40,16 @@ class SeriesName:
     adjustment: str
 
 
+@dataclass(frozen=True)
+class SeriesAsked:
+    """What somebody says of a series: without a source or an adjustment it is the preferred one."""
+
+    symbol: str
+    source: str | None
+    timeframe: str
+    adjustment: str | None
+
+
 def instrument_get(symbol: str) -> Instrument:
     """Return the instrument called `symbol`.
 
@@ -105,27 +115,38 @@ def series_get(
             instrument__symbol=symbol, timeframe=timeframe
         )
     )
-    chosen = source
+    default: str | None = None
+    if rows:
+        default = rows[0].instrument.default_source_slug
+    elif source is None:
+        default = Instrument.objects.filter(symbol=symbol).values_list("default_source__slug", flat=True).first()
+    asked = SeriesAsked(symbol, source, timeframe, adjustment)
+    found = series_chosen(asked, rows, default)
+    if found is None:
+        raise SeriesUnknown(_what_there_is(symbol, timeframe, source or default, adjustment))
+    return found
+
+
+def series_chosen(asked: SeriesAsked, rows: Sequence[BarSeries], default: str | None) -> BarSeries | None:
+    """Return which of `rows`, all of the symbol and timeframe asked for, is meant; None when none is.
+
+    Raises:
+        SeriesUnknown: when several sources have it, none is the default, and nobody said which.
+    """
+    chosen = asked.source or default
     if chosen is None and rows:
-        default = rows[0].instrument.default_source
-        slugs = {row.source.slug for row in rows}
-        if default is not None:
-            chosen = default.slug
-        elif len(slugs) == 1:
-            chosen = slugs.pop()
-        else:
-            raise SeriesUnknown(f"{symbol} has {timeframe} bars from {', '.join(sorted(slugs))}: say which source.")
-    elif chosen is None:
-        default_slug = Instrument.objects.filter(symbol=symbol).values_list("default_source__slug", flat=True).first()
-        chosen = default_slug or None
-    wanted = _PREFERRED if adjustment is None else (adjustment,)
+        slugs = sorted({row.source.slug for row in rows})
+        if len(slugs) > 1:
+            raise SeriesUnknown(f"{asked.symbol} has {asked.timeframe} bars from {', '.join(slugs)}: say which source.")
+        chosen = slugs[0]
+    wanted = _PREFERRED if asked.adjustment is None else (asked.adjustment,)
     found = {row.adjustment: row for row in rows if row.source.slug == chosen}
     for name in wanted:
         if name in found:
             return found[name]
-    if chosen == demo.SLUG and Adjustment.NONE.value in wanted and store.SAFE_SYMBOL.fullmatch(symbol):
-        return _unsaved_demo_series(symbol, timeframe)
-    raise SeriesUnknown(_what_there_is(symbol, timeframe, chosen, adjustment))
+    if chosen == demo.SLUG and Adjustment.NONE.value in wanted and store.SAFE_SYMBOL.fullmatch(asked.symbol):
+        return _unsaved_demo_series(asked.symbol, asked.timeframe)
+    return None
 
 
 def _series_named(names: Collection[SeriesName]) -> dict[SeriesName, BarSeries]:
@@ -325,7 +346,7 @@ def mark_price(
     Raises:
         SeriesUnknown: when there is no such series.
     """
-    return _mark(series_get(symbol=symbol, source=source, timeframe=timeframe, adjustment=adjustment), wall)
+    return series_mark(series_get(symbol=symbol, source=source, timeframe=timeframe, adjustment=adjustment), wall)
 
 
 def mark_prices(names: Collection[SeriesName], *, wall: datetime) -> dict[SeriesName, PricePoint]:
@@ -333,7 +354,7 @@ def mark_prices(names: Collection[SeriesName], *, wall: datetime) -> dict[Series
     marks = {}
     for name, series in _series_named(names).items():
         try:
-            point = _mark(series, wall)
+            point = series_mark(series, wall)
         except SeriesUnknown:
             # It has a row and no bars yet.
             continue
@@ -342,18 +363,54 @@ def mark_prices(names: Collection[SeriesName], *, wall: datetime) -> dict[Series
     return marks
 
 
-def _mark(series: BarSeries, wall: datetime) -> PricePoint | None:
-    if series.source.kind == SourceKind.DEMO:
-        return demo.latest(series.instrument.symbol, wall=wall)
-    loaded = _load(series, wall=wall, version=None)
+def series_mark(series: BarSeries, wall: datetime) -> PricePoint | None:
+    """As `mark_price`, for a series at hand.
+
+    Raises:
+        SeriesUnknown: when it has a row and no bars.
+    """
+    return series_standing(series, wall).point
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A series at one moment, read once.
+
+    Attributes:
+        bars: those that have ended, as `series_complete` gives them; there may be none.
+        ended_at: when the newest of them ended.
+        point: as `mark_price` gives it.
+        now: the market's present.
+    """
+
+    bars: Bars
+    ended_at: datetime | None
+    point: PricePoint | None
+    now: datetime
+
+
+def series_standing(series: BarSeries, wall: datetime, *, limit: int = 1) -> Standing:
+    """Return the price of a series and its complete bars; `limit` only spares work, there may be more.
+
+    Raises:
+        SeriesUnknown: when it has a row and no bars.
+    """
+    loaded = _load(series, wall=wall, version=None, limit=limit)
     opened = loaded.bars.until(loaded.now)
-    if len(opened) == 0:
-        return None
-    known = _complete(loaded)
-    if len(known) < len(opened):
-        return PricePoint(price_decimal(float(opened.open[-1])), opened.opened_at(-1))
-    ends = bar_ends(known.time[-1:], known.timeframe, calendar(series.instrument.exchange))
-    return PricePoint(price_decimal(float(known.close[-1])), from_ns(int(ends[0])))
+    known = calendar(series.instrument.exchange)
+    # Bars do not overlap: of those that have begun all but the newest have ended.
+    ends = bar_ends(opened.time[-2:], opened.timeframe, known)
+    running = len(ends) > 0 and int(ends[-1]) > to_ns(loaded.now)
+    bars = opened.slice(0, -1) if running else opened
+    ended_at = from_ns(int(ends[len(ends) - 1 - running])) if len(bars) else None
+    point: PricePoint | None = None
+    if series.source.kind == SourceKind.DEMO:
+        point = demo.latest(series.instrument.symbol, wall=wall)
+    elif running:
+        point = PricePoint(price_decimal(float(opened.open[-1])), opened.opened_at(-1))
+    elif ended_at is not None:
+        point = PricePoint(price_decimal(float(bars.close[-1])), ended_at)
+    return Standing(bars, ended_at, point, loaded.now)
 
 
 def bars_since(

@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import transaction
 
 from market.choices import Adjustment, ImportStatus
+from market.events import BarsChanged, bars_changed
 from market.models import BarImport, BarSeries, DataSource
 from market.options import ImportOptions
 from market.services.shared import Incoming, Report, check_request, instrument_row, series_facts, source_row, summary
@@ -55,6 +56,9 @@ def demo_import(*, actor: Actor, symbols: Sequence[str], options: ImportOptions)
         record.report = report.as_json()
         record.save(force_insert=True)
         audit.record(actor=actor, action="bars.import", target=record, after=summary(record))
+        changed = [row["symbol"] for row in report.series if row["added"]]
+        if changed:
+            bars_changed.send(BarImport, event=BarsChanged(changed))
     return record
 
 

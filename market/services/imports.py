@@ -17,6 +17,7 @@ from market.bars import from_ns, to_ns
 from market.calendars import TradingCalendar, calendar
 from market.choices import ImportStatus, OnConflict, SourceClock, SourceKind
 from market.errors import ImportRejected
+from market.events import BarsChanged, bars_changed
 from market.merging import merge
 from market.models import BarImport, BarSeries, DataSource, Instrument
 from market.moments import MomentReader
@@ -170,6 +171,9 @@ def _carry_out(
             record.report = report.as_json()
             record.save(force_insert=True)
             audit.record(actor=actor, action="bars.import", target=record, after=summary(record))
+            changed = sorted({row["symbol"] for row in report.series if row["added"] or row["replaced"]})
+            if changed:
+                bars_changed.send(BarImport, event=BarsChanged(changed))
     except _Refused:
         report.series.clear()
         record.status = ImportStatus.FAILED.value
