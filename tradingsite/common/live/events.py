@@ -13,6 +13,8 @@ from tradingsite.common.models import LiveEvent, LiveStream
 from tradingsite.common.writes import Joined, write_part
 
 REPLAY_LIMIT = 1000
+# Each event is two values of one statement.
+PUBLISHED_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,27 @@ def publish(stream: str, type: str, data: Mapping[str, Any]) -> int:
     Raises:
         RuntimeError: outside a transaction.
     """
+    return publish_all(stream, type, [data])
+
+
+def publish_all(stream: str, type: str, messages: Sequence[Mapping[str, Any]]) -> int:
+    """As `publish`, for several events of one type in their order, written at once.
+
+    Returns:
+        The number of the last one; 0 when there are none.
+
+    Raises:
+        RuntimeError: outside a transaction.
+    """
     if not connection.in_atomic_block:
         raise RuntimeError("publish needs the transaction of the change that it tells of")
-    announcement = Announcement(stream, [Event(type, data)])
-    numbers = write_part(announcement)
-    announcement.written(numbers)
-    seq: int = numbers[0][0]
+    seq = 0
+    for start in range(0, len(messages), PUBLISHED_AT_ONCE):
+        events = [Event(type, data) for data in messages[start : start + PUBLISHED_AT_ONCE]]
+        announcement = Announcement(stream, events)
+        numbers = write_part(announcement)
+        announcement.written(numbers)
+        seq = numbers[-1][0]
     return seq
 
 
