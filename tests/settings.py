@@ -22,6 +22,7 @@ for _name in (
     "EXTRA_APPS",
     "ALLOWED_HOSTS",
     "OUTBOUND_ALLOWED",
+    "EMAIL_URL",
     "SECRET_KEY_FALLBACKS",
 ):
     os.environ.pop(_name, None)

@@ -11,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off", "")
+# How a mail server is spoken to: plainly, by STARTTLS, or by TLS from the start.
+MAIL = ("smtp", "smtp+tls", "smtp+ssl", "consolemail")
 DATABASES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
 
 
@@ -74,6 +76,23 @@ class DeskEnv(environ.Env):  # type: ignore[misc]  # the package has no types
             raise ImproperlyConfigured(
                 f"{var} is no address of a PostgreSQL. It must look like postgres://user:password@host:5432/name; "
                 "leave it out for SQLite."
+            )
+        return found
+
+    def mail(self, var: str) -> dict[str, Any]:
+        """Return Django's settings of the mail server that the address in `var` names; empty where it is not set."""
+        address = self.str(var, default="")
+        if not address:
+            return {}
+        # The address is not shown: it carries a password.
+        try:
+            found: dict[str, Any] = dict(self.email_url_config(address)) if address.split(":")[0] in MAIL else {}
+        except (ValueError, KeyError):
+            found = {}
+        if not found or not (found.get("EMAIL_HOST") or address.startswith("consolemail:")):
+            raise ImproperlyConfigured(
+                f"{var} is no address of a mail server. It must look like smtp+tls://user:password@host:587; "
+                "consolemail:// writes e-mails to the log."
             )
         return found
 

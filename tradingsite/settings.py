@@ -222,6 +222,20 @@ OUTBOUND_ALLOWED = env.list("OUTBOUND_ALLOWED", default=[])
 # `NAME@host` or `NAME@host:port`: the variables that hold keys of agents, and the one host that may be told each.
 AGENT_KEYS = env.list("AGENT_KEYS", default=[])
 
+# ---------------------------------------------------------------------------------------------- E-mail
+
+_mail = env.mail("EMAIL_URL")
+EMAIL_ENABLED = bool(_mail)
+EMAIL_BACKEND = _mail.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
+EMAIL_HOST, EMAIL_PORT = _mail.get("EMAIL_HOST") or "localhost", _mail.get("EMAIL_PORT") or 25
+EMAIL_HOST_USER = _mail.get("EMAIL_HOST_USER") or ""
+EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_PASSWORD") or ""
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="trading-desk@localhost")
+EMAIL_MESSAGE_DOMAIN = DEFAULT_FROM_EMAIL.rpartition("@")[2].strip("> ") or "localhost"
+EMAIL_SUBJECT_PREFIX = "[Trading desk] "
+
 # ---------------------------------------------------------------------------------------------- Celery
 
 CELERY_BROKER_URL = BROKER_URL or "memory://localhost/"

@@ -31,6 +31,7 @@ def manage(folder: Path, *args: str, **env: str) -> "subprocess.CompletedProcess
         ("EXECUTION_TRANSPORT", "pigeon", "EXECUTION_TRANSPORT is 'pigeon'. It must be celery or kafka."),
         ("EXECUTION_TRANSPORT", "kafka", "KAFKA_BOOTSTRAP_SERVERS is not set"),
         ("KAFKA_CONFIG", "secret-and-wrong", "KAFKA_CONFIG is no JSON object"),
+        ("EMAIL_URL", "secret-and-wrong", "EMAIL_URL is no address of a mail server"),
         ("EXTRA_APPS", "nope", "EXTRA_APPS names 'nope'"),
         ("DATA_DIR", "{folder}/file/data", "Name a folder that you may write to"),
         ("PORT", "abc", "'abc' is no port; PORT and --port take 0 to 65535"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 ROOT = Path(__file__).resolve().parents[2]
-READERS = {"str", "flag", "whole", "word", "list", "table", "folder", "database", "packages", "get"}
+READERS = {"str", "flag", "whole", "word", "list", "table", "folder", "database", "mail", "packages", "get"}
 # Who starts Django says which settings; that is no choice of the desk's user.
 OTHERS = {"DJANGO_SETTINGS_MODULE"}
 
