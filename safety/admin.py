@@ -11,6 +11,7 @@ from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from safety import killswitch, selectors, services
+from safety.alerting import admin as alerting_admin  # noqa: F401  # registers its pages on import
 from safety.facts import NARROWABLE
 from safety.models import (
     EVERYTHING,

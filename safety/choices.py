@@ -79,6 +79,48 @@ class AlertKind(models.TextChoices):
     SCHEDULE = "schedule", "Schedule"
     POSITIONS = "positions", "Positions"
     WEBHOOK_DISABLED = "webhook_disabled", "Webhook disabled"
+    EMAIL_FAILED = "email_failed", "E-mail failed"
+
+
+# What rules can be made of. The kinds after them are raised by the desk itself.
+OCCURRENCE_KINDS = (AlertKind.EXECUTION_FAILED, AlertKind.AGENT_DECISION, AlertKind.KILL_SWITCH)
+CONDITION_KINDS = (
+    AlertKind.PRICE_ABOVE,
+    AlertKind.PRICE_BELOW,
+    AlertKind.PRICE_CROSSES,
+    AlertKind.PERCENT_MOVE,
+    AlertKind.INDICATOR,
+    AlertKind.DRIFT,
+    AlertKind.DRAWDOWN,
+    AlertKind.DAILY_LOSS,
+    AlertKind.DATA_STALE,
+    AlertKind.EXPRESSION,
+)
+RULE_KINDS = [(kind.value, kind.label) for kind in AlertKind if kind in (*CONDITION_KINDS, *OCCURRENCE_KINDS)]
+
+
+class AlertChannel(models.TextChoices):
+    """How an alert of a rule is told. The history has every one, whatever the channels."""
+
+    IN_APP = "in_app", "In the app"
+    EMAIL = "email", "E-mail to the rule's owner"
+    WEBHOOK = "webhook", "Webhooks that listen to alert.triggered"
+
+
+class AlertStatus(models.TextChoices):
+    """What the last look at a rule said. `unknown` is never a quiet no: its code says what is missing."""
+
+    WAITING = "waiting", "Waiting: not looked at yet"
+    CLEAR = "clear", "Clear: the condition does not hold"
+    MET = "met", "Met: the condition holds"
+    UNKNOWN = "unknown", "Unknown: it cannot be evaluated"
+    LISTENING = "listening", "Listening: it fires when something happens"
+
+
+class EmailStatus(models.TextChoices):
+    PENDING = "pending", "Pending: to be sent, or sent again"
+    SENT = "sent", "Sent: the mail server took it"
+    FAILED = "failed", "Failed: the last attempt is used up"
 
 
 class Severity(models.TextChoices):

@@ -41,3 +41,11 @@ class ScopedLimitsNotFound(NotFound):
 
 class AlertNotFound(NotFound):
     code, title = "ALERT_NOT_FOUND", "There is no such alert"
+
+
+class AlertRuleNotFound(NotFound):
+    code, title = "ALERT_RULE_NOT_FOUND", "There is no such alert rule"
+
+
+class AlertRuleNotDeleted(Conflict):
+    code, title = "ALERT_RULE_NOT_DELETED", "The alert rule is not deleted"

@@ -1,7 +1,7 @@
 """What safety tells webhooks: alerts and the kill switch."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +40,13 @@ for _type in (ALERT_TRIGGERED, KILL_SWITCH_CHANGED):
 
 def alert_told(alert: Mapping[str, Any]) -> None:
     """Tell webhooks of an alert, given as the socket tells it."""
-    _tell(Event(ALERT_TRIGGERED.slug, alert))
+    alerts_told([alert])
+
+
+def alerts_told(alerts: Sequence[Mapping[str, Any]]) -> None:
+    """Tell webhooks of several alerts at once, each given as the socket tells it."""
+    if alerts:
+        _tell(*(Event(ALERT_TRIGGERED.slug, alert) for alert in alerts))
 
 
 def kill_switch_told(*, scope: str, active: bool, reason: str, by: str, strategy_id: UUID | None) -> None:
@@ -49,10 +55,10 @@ def kill_switch_told(*, scope: str, active: bool, reason: str, by: str, strategy
     _tell(Event(KILL_SWITCH_CHANGED.slug, data, strategy_id=strategy_id))
 
 
-def _tell(event: Event) -> None:
+def _tell(*events: Event) -> None:
     """Announce in a savepoint: that somebody may be told must never be why the desk could not be stopped."""
     try:
         with transaction.atomic():
-            announce(event)
+            announce(*events)
     except DatabaseFault:
-        logger.exception("no webhook is told of this %s", event.type)
+        logger.exception("no webhook is told of this %s", events[0].type)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
+from safety.alerting.api.serializers import AlertEmailShown
 from safety.choices import SETTABLE_STATES, AlertKind, Door, GateCode, LimitScope, Severity, TradingState
 from safety.models import EVERYTHING, AlertEvent, AuditLog, GateDecision, KillSwitchEvent
 from tradingsite.common.api.serializers import (
@@ -199,6 +200,7 @@ class Alert(StrictModelSerializer):
     threshold = DecimalStringField(allow_null=True)
     triggered_at = UtcDateTimeField()
     acknowledged_at = UtcDateTimeField(allow_null=True)
+    email = AlertEmailShown(read_only=True, allow_null=True, help_text="What became of its e-mail, if it has one.")
 
     class Meta:
         model = AlertEvent
@@ -215,6 +217,7 @@ class Alert(StrictModelSerializer):
             "triggered_at",
             "acknowledged_at",
             "acknowledged_by",
+            "email",
         ]
 
 

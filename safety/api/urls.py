@@ -2,6 +2,7 @@
 
 from django.urls import re_path
 
+from safety.alerting.api.views import AlertRuleViewSet
 from safety.api import views
 from tradingsite.common.api.routing import Router, route
 
@@ -9,6 +10,7 @@ router = Router()
 router.register("safety/decisions", views.DecisionViewSet, "gate-decision")
 router.register("safety/history", views.KillEventViewSet, "kill-event")
 router.register("alerts/history", views.AlertHistoryViewSet, "alert-history")
+router.register("alerts", AlertRuleViewSet, "alert")
 router.register("audit", views.AuditViewSet, "audit")
 
 urlpatterns = [

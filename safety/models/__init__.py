@@ -1,6 +1,14 @@
 """Limits, the kill switch, what is held against accounts, and the ledgers: verdicts, alerts, audit."""
 
 from safety.models.accounts import ReconciliationBlock
+from safety.models.alert_rules import (
+    AlertCursor,
+    AlertEmail,
+    AlertRound,
+    AlertRule,
+    AlertSighting,
+    AlertState,
+)
 from safety.models.alerts import AlertEvent
 from safety.models.ledgers import AuditLog, GateDecision
 from safety.models.limits import SETTINGS_ID, DayCounter, SafetySettings, ScopedLimits
@@ -9,7 +17,13 @@ from safety.models.switch import EVERYTHING, KillSwitch, KillSwitchEvent
 __all__ = [
     "EVERYTHING",
     "SETTINGS_ID",
+    "AlertCursor",
+    "AlertEmail",
     "AlertEvent",
+    "AlertRound",
+    "AlertRule",
+    "AlertSighting",
+    "AlertState",
     "AuditLog",
     "DayCounter",
     "GateDecision",

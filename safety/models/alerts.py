@@ -24,10 +24,21 @@ class AlertEvent(Entity):
     triggered_at = models.DateTimeField(default=utcnow)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.CharField(max_length=150, blank=True, default="")
+    # What of a rule's observations it is about: of one observation a rule raises one alert, whoever looks.
+    observation = models.CharField(max_length=100, blank=True, default="", editable=False)
+    email = models.ForeignKey(
+        "safety.AlertEmail", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="alerts"
+    )
 
     class Meta:
         db_table = "alert_event"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["alert_id", "observation"], condition=~Q(observation=""), name="alert_event_once"
+            ),
+        ]
         indexes: ClassVar = [
+            models.Index(fields=["alert_id", "-triggered_at", "-id"], name="alert_event_of_rule"),
             models.Index(fields=["-triggered_at", "-id"], name="alert_event_recent"),
             models.Index(fields=["-triggered_at"], condition=Q(acknowledged_at=None), name="alert_event_waiting"),
         ]

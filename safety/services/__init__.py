@@ -1,5 +1,14 @@
 """Every change of state in safety: verdicts, limits, the kill switch, alerts, audit."""
 
+from safety.services.alert_rules import (
+    alert_rule_acknowledge,
+    alert_rule_create,
+    alert_rule_delete,
+    alert_rule_restore,
+    alert_rule_snooze,
+    alert_rule_switch,
+    alert_rule_update,
+)
 from safety.services.alerts import alert_acknowledge, alert_raise
 from safety.services.audit_log import audit_row
 from safety.services.killing import KillResult, kill, resume, scope_named
@@ -11,6 +20,13 @@ __all__ = [
     "KillResult",
     "alert_acknowledge",
     "alert_raise",
+    "alert_rule_acknowledge",
+    "alert_rule_create",
+    "alert_rule_delete",
+    "alert_rule_restore",
+    "alert_rule_snooze",
+    "alert_rule_switch",
+    "alert_rule_update",
     "audit_row",
     "kill",
     "limits_update",

@@ -40,7 +40,13 @@ from portfolio.models import (
 )
 from safety import sentinel
 from safety.models import (
+    AlertCursor,
+    AlertEmail,
     AlertEvent,
+    AlertRound,
+    AlertRule,
+    AlertSighting,
+    AlertState,
     AuditLog,
     DayCounter,
     GateDecision,
@@ -90,6 +96,7 @@ class Rows:
         self.delivery = WebhookDelivery.objects.earliest("id")
         self.bar_import = BarImport.objects.earliest("created_at")
         self.alert = AlertEvent.objects.earliest("created_at")
+        self.rule = AlertRule.objects.earliest("created_at")
         self.goal = Goal.objects.earliest("created_at")
         self.rebalance = Rebalance.objects.earliest("created_at")
         self.order = Order.objects.earliest("created_at")
@@ -114,6 +121,7 @@ class Rows:
             self._agents(author, run)
             self._portfolio(instrument, run)
             self._safety()
+            self._alerts(author)
             self._foundations()
             self._webhooks(author)
             self._schedules()
@@ -293,6 +301,20 @@ class Rows:
         AlertEvent.objects.create(name="Notice", kind="notify", severity="info", message=f"alert {self.count}")
         AuditLog.objects.create(
             door="api", action="test", target_type="x", target_id=str(self.count), target_repr="x", **who
+        )
+
+    def _alerts(self, author: AbstractBaseUser) -> None:
+        email = AlertEmail.objects.create(user=author, subject="Alerts", body="m")
+        rule = AlertRule.objects.create(
+            name=f"rule {self.count}", kind="price_above", symbol="SYM1", threshold=Decimal(100), created_by=author,
+            config={"source": None, "timeframe": "1d", "adjustment": None, "max_age_s": None},
+        )  # fmt: skip
+        AlertState.objects.create(rule=rule, revision=1, met=False, value=Decimal(90), since=utcnow())
+        AlertSighting.objects.create(rule=rule, key=str(self.count))
+        AlertCursor.objects.create(kind=f"kind {self.count}", until=utcnow())
+        AlertRound.objects.get_or_create(id=1)
+        AlertEvent.objects.create(
+            alert_id=rule.pk, name=rule.name, kind=rule.kind, severity="info", message="m", email=email
         )
 
     def _foundations(self) -> None:

@@ -78,6 +78,11 @@ API = (
     Case("GET /safety/decisions"),
     Case("GET /safety/decisions", query="?count=true"),
     Case("GET /safety/history"),
+    Case("GET /alerts"),
+    Case("GET /alerts", query="?status=clear&search=rule&ordering=name&page_size=1&page=2", grows=False),
+    Case("GET /alerts/kinds", grows=False),
+    Case("GET /alerts/evaluation", grows=False),
+    Case("GET /alerts/{id}", _pk("rule", "id"), grows=False),
     Case("GET /alerts/history"),
     Case("GET /alerts/history/{pk}", _pk("alert"), grows=False),
     Case("GET /audit"),
@@ -174,7 +179,7 @@ PAGES_WITHOUT_LISTS = {
 
 TABLES = {model._meta.label: model for model in admin.site._registry}
 # There is one row of them, ever.
-SINGLE = {"safety.SafetySettings", "scheduler.Clock"}
+SINGLE = {"safety.AlertRound", "safety.SafetySettings", "scheduler.Clock"}
 # Pages of one row that list its children, and which row that is.
 WITH_CHILDREN = {
     "common.WebhookDelivery": "delivery",
