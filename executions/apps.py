@@ -5,7 +5,7 @@ class ExecutionsConfig(AppConfig):
     name = "executions"
 
     def ready(self) -> None:
-        from executions import endings, heartbeat, rollup, tasks, watchdog
+        from executions import alert_sources, endings, heartbeat, rollup, tasks, watchdog
         from executions.calls import QUEUE, TASK
         from executions.kafka import wiring
         from executions.payloads import payloads_unused
@@ -21,4 +21,5 @@ class ExecutionsConfig(AppConfig):
         pulled.register(pulled.Pulled(TASK, QUEUE, tasks.crew.idle))
         health.register_check("workers", heartbeat.health)
         wiring.install()
+        alert_sources.register()
         install_execution_statistics(workflow_statistics)

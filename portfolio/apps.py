@@ -7,6 +7,7 @@ class PortfolioConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from portfolio import duties, subscribers  # noqa: F401  # subscribers connect on import
+        from portfolio import alert_facts, duties, subscribers  # noqa: F401  # subscribers connect on import
 
+        alert_facts.register()
         duties.register()

@@ -1,5 +1,6 @@
 """Reading accounts, positions, orders and the equity curve."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -119,8 +120,7 @@ def account_summary(account: Account, wall: datetime) -> dict[str, Any]:
     worth = valuation(account=account, wall=wall)
     equity = worth.equity
     booked = list(Position.objects.filter(account=account).values_list("realized_pnl", "fees"))
-    peak = EquitySnapshot.objects.filter(account=account).aggregate(peak=Max("equity"))["peak"] or account.starting_cash
-    peak = max(peak, account.starting_cash, equity)
+    peak = _peak(account, equity)
     return {
         "account_id": account.pk,
         "name": account.name,
@@ -143,6 +143,39 @@ def account_summary(account: Account, wall: datetime) -> dict[str, Any]:
         "valued": worth.complete,
         "positions": _positions(worth),
     }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What an account is worth beside what it was: at the start of the trading day, and at its highest.
+
+    Attributes:
+        complete: whether every position had a price.
+    """
+
+    equity: Decimal
+    gross_exposure: Decimal
+    day_began_with: Decimal
+    peak: Decimal
+    complete: bool
+
+    @property
+    def day_pnl(self) -> Decimal:
+        return self.equity - self.day_began_with
+
+
+def account_standing(account: Account, wall: datetime) -> Standing:
+    """Return where an account stands at `wall`, in its currency, by the same rules as `account_summary`."""
+    worth = valuation(account=account, wall=wall)
+    return Standing(
+        worth.equity, worth.gross_exposure, equity_at_day_start(account), _peak(account, worth.equity), worth.complete
+    )
+
+
+def _peak(account: Account, equity: Decimal) -> Decimal:
+    highest: Decimal | None = EquitySnapshot.objects.filter(account=account).aggregate(peak=Max("equity"))["peak"]
+    least: Decimal = max(account.starting_cash, equity)
+    return least if highest is None else max(highest, least)
 
 
 def _positions(worth: Valuation) -> list[dict[str, Any]]:
