@@ -49,6 +49,7 @@ class TradingMode(TextChoices):
 
 class BrokerKind(TextChoices):
     PAPER = "paper"
+    ALPACA = "alpaca"
 
 
 class OrderStatus(TextChoices):

@@ -14,6 +14,17 @@ CURRENCY_MISMATCH = "CURRENCY_MISMATCH"
 PRICE_SERIES_MISMATCH = "PRICE_SERIES_MISMATCH"
 """The position was opened at the prices of another source or adjustment: the profit would be that of no trade."""
 
+BROKER_REJECTED = "BROKER_REJECTED"
+"""The broker refused the order; the detail has its own words and code."""
+
+BROKER_QUANTITY_PRECISION = "BROKER_QUANTITY_PRECISION"
+BROKER_FRACTION_NEEDS_DAY = "BROKER_FRACTION_NEEDS_DAY"
+BROKER_PRICE_INCREMENT = "BROKER_PRICE_INCREMENT"
+"""The account's broker takes no such quantity or price; the desk denies the order instead of sending it."""
+
+REPLACED_AT_BROKER = "REPLACED_AT_BROKER"
+"""Somebody replaced the order at the broker, outside the desk."""
+
 DAY_ENDED = "DAY_ENDED"
 """A day order whose session ended before it was filled to the last share."""
 

@@ -90,17 +90,26 @@ def existing_order(intent: Order) -> Order | None:
 
 
 def intent_commit(
-    *, actor: Actor, intent: Order, facts: SeriesFacts, wall: datetime, purpose: OrderPurpose | None = None
+    *,
+    actor: Actor,
+    intent: Order,
+    facts: SeriesFacts,
+    wall: datetime,
+    purpose: OrderPurpose | None = None,
+    broker_refusal: tuple[str, str] | None = None,
 ) -> Order:
-    """Ask the gate and commit the intent. Durable: an intent inside another transaction might be sent and forgotten."""
+    """Ask the gate and commit the intent. Durable: an intent inside another transaction might be sent and forgotten.
+
+    Args:
+        facts: of the series that the intent names.
+        broker_refusal: what the account's broker is known not to take, as code and detail.
+    """
     with transaction.atomic(durable=True):
         account = Account.objects.locked(intent.account_id)
         existing = existing_order(intent)
         if existing is not None:
             return existing
         intent.account = account
-        intent.source, intent.timeframe, intent.adjustment = facts.source, facts.timeframe, facts.adjustment
-        intent.reference_price, intent.submitted_market_time = facts.reference_price, facts.market_time
         judged = intent_of(intent, intent.instrument)
         exposure = exposure_of(
             account=account,
@@ -112,7 +121,7 @@ def intent_commit(
             facts=facts,
         )
         refusal = order_refusal(account=account, instrument=intent.instrument, mode=intent.mode, facts=facts)
-        refusal = refusal or _moved_on(judged, exposure, purpose)
+        refusal = refusal or _moved_on(judged, exposure, purpose) or broker_refusal
         # An order that is refused whatever the gate says must not use up the day's trades.
         verdict = order_check(intent=judged, exposure=exposure, actor=actor, consume=refusal is None)
         intent.decision_id = verdict.decision_id

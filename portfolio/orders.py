@@ -13,6 +13,7 @@ longer be on its way.
 """
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,7 +23,15 @@ from uuid import UUID
 from django.db import transaction
 
 from market import selectors as market
-from portfolio.brokers import Broker, BrokerOrder, BrokerUncertain, DuplicateClientOrderId, OrderRequest, broker_for
+from portfolio.brokers import (
+    Broker,
+    BrokerOrder,
+    BrokerThrottled,
+    BrokerUncertain,
+    DuplicateClientOrderId,
+    OrderRequest,
+    broker_for,
+)
 from portfolio.choices import OPEN, OrderPurpose, OrderSide, OrderStatus, OrderType, TimeInForce
 from portfolio.errors import NOT_SENT, OrderNotOpen
 from portfolio.facts import series_facts
@@ -41,6 +50,10 @@ logger = logging.getLogger(__name__)
 
 NOT_SENT_AFTER = timedelta(seconds=120)
 """Longer than any broker's time-out: a request that has not arrived by then never will."""
+
+THROTTLED_TRIES = 3
+THROTTLED_WAIT_S = 5.0
+"""How often, and how long at most each time, an order waits for a broker that takes no more requests for now."""
 
 DESK = Actor.system("order desk")
 
@@ -84,6 +97,7 @@ def order_place(
         InstrumentUnknown: when there is no such instrument.
         ClientOrderIdReused: when the id belongs to an order with another content.
         ValidationFailed: for words or numbers that no order can have.
+        BrokerNotConfigured: when the account's broker cannot be reached by the settings; nothing is written then.
     """
     wall = utcnow()
     words_check(
@@ -116,7 +130,12 @@ def order_place(
         facts = series_facts(
             instrument=instrument, source=source, timeframe=timeframe, adjustment=adjustment, wall=wall
         )
-        existing = intent_commit(actor=actor, intent=intent, facts=facts, wall=wall, purpose=purpose)
+        intent.source, intent.timeframe, intent.adjustment = facts.source, facts.timeframe, facts.adjustment
+        intent.reference_price, intent.submitted_market_time = facts.reference_price, facts.market_time
+        refusal = broker_for(account, wall=wall).refusal(_request_for(intent))
+        existing = intent_commit(
+            actor=actor, intent=intent, facts=facts, wall=wall, purpose=purpose, broker_refusal=refusal
+        )
     return _carry_on(order=existing, before_send=before_send, wall=wall)
 
 
@@ -202,7 +221,7 @@ def _send(*, order: Order, broker: Broker, before_send: Callable[[], None] | Non
         killswitch.assert_open(strategy_id=order.strategy_id)
     except KillSwitchActive as error:
         return _move(order, OrderStatus.DENIED, error.code, error.detail)
-    return _submit(order=order, broker=broker)
+    return _submit_patiently(order=order, broker=broker)
 
 
 def _resume(*, order: Order, broker: Broker, before_send: Callable[[], None] | None) -> Order:
@@ -223,11 +242,14 @@ def _resume(*, order: Order, broker: Broker, before_send: Callable[[], None] | N
     if killswitch.is_active(strategy_id=order.strategy_id):
         # The first sender may have got through all the same, so the order is left to be looked up.
         return order
-    return _submit(order=order, broker=broker)
+    try:
+        return _submit(order=order, broker=broker)
+    except BrokerThrottled:
+        return order
 
 
-def _submit(*, order: Order, broker: Broker) -> Order:
-    request = OrderRequest(
+def _request_for(order: Order) -> OrderRequest:
+    return OrderRequest(
         client_order_id=order.client_order_id,
         symbol=order.instrument.symbol,
         side=OrderSide(order.side),
@@ -241,18 +263,56 @@ def _submit(*, order: Order, broker: Broker) -> Order:
         adjustment=order.adjustment,
         market_time=order.submitted_market_time or order.created_at,
     )
-    try:
+
+
+def _submit_patiently(*, order: Order, broker: Broker) -> Order:
+    """Send, and send again when the broker did not look at it for there were too many requests.
+
+    Only for an order that nobody else sends: that the broker did not look at this request then says that it never had
+    the order.
+    """
+    for _ in range(THROTTLED_TRIES):
         try:
-            state = broker.submit(request)
-        except DuplicateClientOrderId:
+            return _submit(order=order, broker=broker)
+        except BrokerThrottled as error:
+            detail = error.detail
+            if error.retry_after_s > THROTTLED_WAIT_S:
+                break
+            time.sleep(error.retry_after_s)
+        try:
+            # A kill may have come while we waited.
+            killswitch.assert_open(strategy_id=order.strategy_id)
+        except KillSwitchActive as error:
+            return _move(order, OrderStatus.DENIED, error.code, error.detail)
+    return _move(order, OrderStatus.REJECTED, BrokerThrottled.code, detail)
+
+
+def _submit(*, order: Order, broker: Broker) -> Order:
+    """Send once.
+
+    Raises:
+        BrokerThrottled: when the broker did not look at it.
+    """
+    try:
+        state = broker.submit(_request_for(order))
+    except BrokerThrottled:
+        raise
+    except DuplicateClientOrderId:
+        try:
             return _look_up(order=order, broker=broker) or order
+        except (BrokerUncertain, OSError) as error:
+            return _lost(order, error)
     except (BrokerUncertain, OSError) as error:
-        logger.warning("the answer for %s was lost: %s", order.client_order_id, error)
-        return _move(order, OrderStatus.UNKNOWN, BrokerUncertain.code, str(error))
+        return _lost(order, error)
     after = fills_apply(order_id=order.pk, state=state)
     if not after.is_open and state.status in OPEN:
         return _withdraw(order=after, broker=broker)
     return after
+
+
+def _lost(order: Order, error: Exception) -> Order:
+    logger.warning("the answer for %s was lost: %s", order.client_order_id, error)
+    return _move(order, OrderStatus.UNKNOWN, BrokerUncertain.code, str(error))
 
 
 def _withdraw(*, order: Order, broker: Broker) -> Order:

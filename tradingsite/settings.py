@@ -222,6 +222,12 @@ OUTBOUND_ALLOWED = env.list("OUTBOUND_ALLOWED", default=[])
 # `NAME@host` or `NAME@host:port`: the variables that hold keys of agents, and the one host that may be told each.
 AGENT_KEYS = env.list("AGENT_KEYS", default=[])
 
+# Accounts whose broker is Alpaca. Its paper address costs nothing; the live one is https://api.alpaca.markets.
+ALPACA_BASE_URL = env.str("ALPACA_BASE_URL", default="https://paper-api.alpaca.markets")
+ALPACA_KEY_ID = env.str("ALPACA_KEY_ID", default="")
+ALPACA_SECRET_KEY = env.str("ALPACA_SECRET_KEY", default="")
+ALPACA_TIMEOUT_S = env.whole("ALPACA_TIMEOUT_S", default=10)
+
 # ---------------------------------------------------------------------------------------------- E-mail
 
 _mail = env.mail("EMAIL_URL")

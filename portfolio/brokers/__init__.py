@@ -2,13 +2,16 @@
 
 from datetime import datetime
 
+from portfolio.brokers.alpaca import alpaca_broker
 from portfolio.brokers.paper import PaperBroker
 from portfolio.brokers.protocol import (
     Broker,
     BrokerAccount,
     BrokerFill,
+    BrokerNotConfigured,
     BrokerOrder,
     BrokerPosition,
+    BrokerThrottled,
     BrokerUncertain,
     DuplicateClientOrderId,
     OrderRequest,
@@ -22,18 +25,25 @@ def broker_for(account: Account, *, wall: datetime) -> Broker:
 
     Args:
         wall: the moment by which a simulated broker knows prices.
+
+    Raises:
+        BrokerNotConfigured: when the settings do not say how to reach it.
     """
     match BrokerKind(account.broker):
         case BrokerKind.PAPER:
             return PaperBroker(account, wall=wall)
+        case BrokerKind.ALPACA:
+            return alpaca_broker(account)
 
 
 __all__ = [
     "Broker",
     "BrokerAccount",
     "BrokerFill",
+    "BrokerNotConfigured",
     "BrokerOrder",
     "BrokerPosition",
+    "BrokerThrottled",
     "BrokerUncertain",
     "DuplicateClientOrderId",
     "OrderRequest",

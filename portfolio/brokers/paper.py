@@ -54,6 +54,10 @@ class PaperBroker:
         self._account = account
         self._wall = wall
 
+    def refusal(self, request: OrderRequest) -> tuple[str, str] | None:
+        """Return None: the gate has looked at everything that this book would mind."""
+        return None
+
     def submit(self, request: OrderRequest) -> BrokerOrder:
         """Take the order into the book, and fill it when its price is there already.
 
@@ -111,7 +115,11 @@ class PaperBroker:
     def positions(self) -> list[BrokerPosition]:
         """Return what the book's fills add up to, flat positions left out."""
         holdings, _ = self._rebuilt()
-        return [BrokerPosition(symbol, held.quantity) for symbol, held in sorted(holdings.items()) if held.quantity]
+        return [
+            BrokerPosition(symbol, held.quantity, held.average_price)
+            for symbol, held in sorted(holdings.items())
+            if held.quantity
+        ]
 
     def account(self) -> BrokerAccount:
         """Return the starting cash and what the book's fills made of it."""

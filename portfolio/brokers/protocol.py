@@ -19,6 +19,22 @@ class BrokerUncertain(Unavailable):
     code, title = "BROKER_UNCERTAIN", "The broker's answer was lost"
 
 
+class BrokerThrottled(BrokerUncertain):
+    """The broker did not look at the request, for there were too many, and says when to come back."""
+
+    code, title = "BROKER_RATE_LIMITED", "The broker takes no more requests for now"
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"Too many requests; the broker takes some again in {retry_after_s:.1f} s.")
+        self.retry_after_s = retry_after_s
+
+
+class BrokerNotConfigured(Unavailable):
+    """What the adapter needs is missing or unsafe; nothing was asked of the broker."""
+
+    code, title = "BROKER_NOT_CONFIGURED", "The account's broker is not set up"
+
+
 class DuplicateClientOrderId(Conflict):
     """The broker has an order of this id already and did not take another."""
 
@@ -61,6 +77,7 @@ class BrokerOrder:
     Attributes:
         filled_quantity: how much the broker says is filled, where it says so apart from the fills: those may come
             later, and until they have the order is not over. None when the fills say it all.
+        order_type, time_in_force, limit_price, stop_price: in the broker's words; for orders that the desk did not make.
     """
 
     client_order_id: str
@@ -73,12 +90,19 @@ class BrokerOrder:
     detail: str = ""
     fills: tuple[BrokerFill, ...] = ()
     filled_quantity: Decimal | None = None
+    order_type: str = ""
+    time_in_force: str = ""
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
 
 
 @dataclass(frozen=True)
 class BrokerPosition:
+    """What the broker holds; `average_price` is what a unit cost when it was opened, where the broker says so."""
+
     symbol: str
     quantity: Decimal
+    average_price: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -92,11 +116,15 @@ class Broker(Protocol):
     refuses_duplicates: bool
     """Whether a second order of a known client id is refused by the broker itself."""
 
+    def refusal(self, request: OrderRequest) -> tuple[str, str] | None:
+        """Return what the broker is known not to take, as code and detail, without asking it; None when nothing."""
+
     def submit(self, request: OrderRequest) -> BrokerOrder:
         """Hand an order in.
 
         Raises:
             DuplicateClientOrderId: where duplicates are refused.
+            BrokerThrottled: when the broker did not look at it.
         """
 
     def cancel(self, client_order_id: str) -> BrokerOrder | None:
@@ -105,7 +133,8 @@ class Broker(Protocol):
     def order(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order as it stands now, or None when the broker does not know it."""
 
-    def open_orders(self) -> list[BrokerOrder]: ...
+    def open_orders(self) -> list[BrokerOrder]:
+        """Return what rests at the broker; the fills of each may be left out."""
 
     def positions(self) -> list[BrokerPosition]: ...
 

@@ -91,6 +91,7 @@ class FlakyBroker:
 
     def __init__(self, inner: Broker, faults: set[str], calls: list[str]) -> None:
         self._inner, self._faults, self._calls = inner, faults, calls
+        self.refusal = inner.refusal
         self.refuses_duplicates = "accepts_duplicates" not in faults
 
     def __getattr__(self, name: str) -> Any:
