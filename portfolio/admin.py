@@ -13,6 +13,7 @@ from portfolio import services
 from portfolio.choices import OPEN, OrderStatus
 from portfolio.models import (
     Account,
+    CashMovement,
     EquitySnapshot,
     Fill,
     Goal,
@@ -314,3 +315,11 @@ class RebalanceLegAdmin(LedgerAdmin):
     list_filter: ClassVar = ["side", "code"]
     list_select_related: ClassVar = ["instrument", "order"]
     search_fields: ClassVar = ["client_order_id", "instrument__symbol"]
+
+
+@admin.register(CashMovement)
+class CashMovementAdmin(LedgerAdmin):
+    list_display: ClassVar = ["recorded_at", "account", "amount", "detail"]
+    list_filter: ClassVar = ["account"]
+    list_select_related: ClassVar = ["account"]
+    ordering: ClassVar = ["-recorded_at"]

@@ -7,7 +7,9 @@ class PortfolioConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from portfolio import alert_facts, duties, subscribers  # noqa: F401  # subscribers connect on import
+        # Subscribers connect on import.
+        from portfolio import alert_facts, duties, reconciled, reconciliation, subscribers  # noqa: F401
 
         alert_facts.register()
         duties.register()
+        reconciled.install(reconciliation.reconcile_at_start)

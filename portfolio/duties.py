@@ -26,10 +26,16 @@ def carry_on_rebalances() -> None:
     services.rebalances_carry_on()
 
 
+def reconcile() -> None:
+    """Hold every account whose broker is elsewhere against it; the first round is that of the process's start."""
+    services.accounts_reconcile(simulated=False)
+
+
 def register() -> None:
     """Register the duties; each is safe in any number of processes at once."""
     background.register("portfolio.settle", settle, every_s=2)
     background.register("portfolio.equity", mark_equity, every_s=60)
+    background.register("portfolio.reconcile", reconcile, every_s=60)
     # Twice as often as a goal is looked at, so that it waits no longer than one and a half times that.
     background.register("portfolio.goals", watch_goals, every_s=15)
     background.register("portfolio.rebalances", carry_on_rebalances, every_s=5)

@@ -14,6 +14,12 @@ CURRENCY_MISMATCH = "CURRENCY_MISMATCH"
 PRICE_SERIES_MISMATCH = "PRICE_SERIES_MISMATCH"
 """The position was opened at the prices of another source or adjustment: the profit would be that of no trade."""
 
+LOST_AT_BROKER = "LOST_AT_BROKER"
+"""The broker had accepted the order and no longer knows it."""
+
+TAKEN_OVER = "TAKEN_OVER"
+"""Traded at the broker, outside the desk, and taken over by a reconciliation."""
+
 BROKER_REJECTED = "BROKER_REJECTED"
 """The broker refused the order; the detail has its own words and code."""
 

@@ -10,6 +10,7 @@ from tradingsite.common.actor import Actor
 from tradingsite.common.api.serializers import StrictSerializer
 from tradingsite.common.clock import utcnow
 from tradingsite.common.contracts.jobs import Job, NoConfig, job_types
+from tradingsite.common.errors import Unavailable
 from tradingsite.common.roles import Role
 
 
@@ -47,6 +48,29 @@ class CheckPositions(Job):
                 actor=actor,
             )
         return {"accounts": len(accounts), "differences": found}
+
+
+@job_types.register
+class Reconcile(Job):
+    slug: ClassVar[str] = "portfolio.reconcile"
+    title: ClassVar[str] = "Reconcile with brokers"
+    help: ClassVar[str] = (
+        "Holds orders, positions and cash of every account against its broker's, takes over what happened there alone, "
+        "and blocks an account where they differed. Fails when a broker does not answer."
+    )
+    config_class: ClassVar[type[StrictSerializer]] = NoConfig
+    least_role: ClassVar[Role] = Role.OPERATOR
+
+    def run(self, *, actor: Actor, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        results = services.accounts_reconcile(actor=actor)
+        failed = [f"{each.account}: {each.problem}" for each in results if not each.compared]
+        if failed:
+            raise Unavailable("; ".join(failed), code="RECONCILIATION_FAILED")
+        return {
+            "accounts": len(results),
+            "differences": [f"{r.account}: {each.kind} {each}" for r in results for each in r.differences],
+            "taken_over": [f"{r.account}: {line}" for r in results for line in r.adopted],
+        }
 
 
 @job_types.register

@@ -245,6 +245,26 @@ class Position(Entity):
         self.average_price = holding.average_price
 
 
+class CashMovement(models.Model):
+    """Cash that came or went at the broker without a fill, as a reconciliation took it over. Written once.
+
+    An account's cash is its starting cash, what the fills made of it, and these.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False, help_text="Follows from what it stands for.")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="cash_movements")
+    amount = MoneyField(help_text="Above zero for what came in.")
+    detail = models.CharField(max_length=200)
+    recorded_at = models.DateTimeField(default=utcnow)
+
+    class Meta:
+        db_table = "cash_movement"
+        ordering: ClassVar = ["-recorded_at"]
+
+    def __str__(self) -> str:
+        return f"{self.amount.normalize():f} on {self.recorded_at:%Y-%m-%d}"
+
+
 class RoundTrip(models.Model):
     """A position of an instrument from flat to flat: opened by one order, closed by whatever brought it back.
 

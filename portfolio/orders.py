@@ -23,6 +23,7 @@ from uuid import UUID
 from django.db import transaction
 
 from market import selectors as market
+from portfolio import reconciled
 from portfolio.brokers import (
     Broker,
     BrokerOrder,
@@ -39,6 +40,7 @@ from portfolio.fills import fills_apply, order_locked, order_move
 from portfolio.intents import existing_order, intent_commit, words_check
 from portfolio.models import Account, Order
 from safety import killswitch
+from safety.choices import GateCode
 from safety.errors import KillSwitchActive
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
@@ -133,6 +135,9 @@ def order_place(
         intent.source, intent.timeframe, intent.adjustment = facts.source, facts.timeframe, facts.adjustment
         intent.reference_price, intent.submitted_market_time = facts.reference_price, facts.market_time
         refusal = broker_for(account, wall=wall).refusal(_request_for(intent))
+        if not reconciled.ensure(account):
+            # Where the comparison failed the account is blocked, and the gate says so itself.
+            refusal = GateCode.RECONCILIATION_PENDING.value, f"Account {account.name} is being held against its broker."
         existing = intent_commit(
             actor=actor, intent=intent, facts=facts, wall=wall, purpose=purpose, broker_refusal=refusal
         )
@@ -189,6 +194,16 @@ def orders_settle(*, wall: datetime) -> int:
             continue
         changed += (after.status, after.filled_quantity) != before
     return changed
+
+
+def account_settle(*, account: Account, wall: datetime) -> None:
+    """Bring the account's open orders up to what its broker knows, or say that nobody can.
+
+    Raises:
+        BrokerUncertain: when the broker did not say how one stands.
+    """
+    for order in list(Order.objects.open().filter(account=account).select_related("account", "instrument")):
+        _settle(order=order, halted=_halted(order.strategy_id), wall=wall)
 
 
 def _carry_on(*, order: Order, before_send: Callable[[], None] | None, wall: datetime) -> Order:

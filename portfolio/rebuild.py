@@ -1,4 +1,4 @@
-"""Positions and cash, counted again from the fills."""
+"""Positions and cash, counted again from the fills, and from what cash moved without one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from django.db import transaction
 
 from portfolio.choices import OrderSide
 from portfolio.ledger import Holding, Trade, rebuild
-from portfolio.models import Account, Fill, Position
+from portfolio.models import Account, CashMovement, Fill, Position
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.decimals import decimal_string
@@ -78,7 +78,8 @@ def positions_rebuild(*, actor: Actor, account: Account) -> list[Difference]:
 def _rebuilt(account: Account) -> tuple[dict[UUID, Holding], Decimal]:
     fills = Fill.objects.filter(account=account).order_by("sequence")
     trades = ((f.instrument_id, Trade(OrderSide(f.side), f.quantity, f.price, f.fee)) for f in fills.iterator())
-    return rebuild(trades, account.starting_cash)
+    moved = CashMovement.objects.filter(account=account).values_list("amount", flat=True)
+    return rebuild(trades, account.starting_cash + sum(moved, Decimal(0)))
 
 
 def _differences(account: Account, holdings: dict[UUID, Holding], cash: Decimal) -> Iterator[Difference]:

@@ -7,12 +7,16 @@ from portfolio.goals import goal_create, goal_delete, goal_restore, goal_update,
 from portfolio.orders import NOT_SENT_AFTER, order_cancel, order_place, orders_settle
 from portfolio.rebalances import rebalance_carry_on, rebalance_start, rebalances_carry_on
 from portfolio.rebuild import Difference, positions_check, positions_rebuild
+from portfolio.reconciliation import Reconciliation, account_reconcile, accounts_reconcile
 
 __all__ = [
     "NOT_SENT_AFTER",
     "Difference",
+    "Reconciliation",
     "account_ensure_default",
+    "account_reconcile",
     "account_save",
+    "accounts_reconcile",
     "equity_record",
     "goal_create",
     "goal_delete",

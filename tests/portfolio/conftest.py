@@ -14,11 +14,12 @@ from rest_framework.test import APIClient
 from market import store
 from market.bars import from_ns, to_ns
 from market.models import BarSeries, DataSource, Instrument
-from portfolio import orders, services
-from portfolio.brokers import Broker, BrokerUncertain, broker_for
-from portfolio.models import Account, Order
+from portfolio import orders, reconciled, services
+from portfolio.brokers import Broker, BrokerUncertain, alpaca_http, broker_for
+from portfolio.models import Account, Order, Position
 from safety.models import SafetySettings
 from tests.portfolio.rebalancing_desk import FLAT, URL, Clients, GoalAt, Rebalancing, bind_nobody
+from tests.support.alpaca import KEY, SECRET, Book, loopback
 from tradingsite.common.actor import Actor
 
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -152,3 +153,25 @@ def rebalance(api: Clients) -> Rebalancing:
         return (client or api("trader")).post(f"{url}/rebalance", said, format="json", headers=headers)
 
     return call
+
+
+@pytest.fixture
+def book(settings: Any, account: Account, acme: BarSeries) -> Iterator[Book]:
+    """Return the book of Alpaca, to whom the default account belongs now; ACME trades at 103."""
+    Account.objects.update(broker="alpaca", fee_rate=Decimal(0), slippage=Decimal(0))
+    book = Book(prices={"ACME": Decimal(103)})
+    alpaca_http._quiet_until.clear()
+    reconciled.forget()
+    with loopback(book) as server:
+        settings.ALPACA_BASE_URL, settings.ALPACA_TIMEOUT_S = server.url, 0.5
+        settings.ALPACA_KEY_ID, settings.ALPACA_SECRET_KEY = KEY, SECRET
+        # What an order compares first is a test of its own.
+        reconciled.mark(account)
+        yield book
+    reconciled.forget()
+
+
+def agree(book: Book) -> bool:
+    """Whether the desk's books say what the broker's say."""
+    held = {p.instrument.symbol: p.quantity for p in Position.objects.exclude(quantity=0)}
+    return held == {s: q for s, q in book.positions.items() if q} and Account.objects.get().cash == book.cash

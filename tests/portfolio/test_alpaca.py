@@ -1,6 +1,6 @@
 """Orders through Alpaca, against a loopback server that follows its documented API and fails where it is told to."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
@@ -11,10 +11,11 @@ import pytest
 from market.models import BarSeries
 from portfolio import orders, services
 from portfolio.brokers import BrokerNotConfigured, BrokerThrottled, BrokerUncertain, alpaca_http, broker_for
-from portfolio.models import Account, Fill, Order, Position
+from portfolio.models import Account, Fill, Order
 from safety import services as safety
 from safety.models import AlertEvent
-from tests.support.alpaca import KEY, SECRET, Book, loopback
+from tests.portfolio.conftest import agree
+from tests.support.alpaca import SECRET, Book
 from tradingsite.common import clock
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
@@ -25,18 +26,6 @@ D = Decimal
 Place = Callable[..., Order]
 
 
-@pytest.fixture
-def book(settings: Any, account: Account, acme: BarSeries, monkeypatch: pytest.MonkeyPatch) -> Iterator[Book]:
-    """Return the book of Alpaca, to whom the default account belongs now; ACME trades at 103."""
-    Account.objects.update(broker="alpaca", fee_rate=D(0), slippage=D(0))
-    book = Book(prices={"ACME": D(103)})
-    alpaca_http._quiet_until.clear()
-    with loopback(book) as server:
-        settings.ALPACA_BASE_URL, settings.ALPACA_TIMEOUT_S = server.url, 0.5
-        settings.ALPACA_KEY_ID, settings.ALPACA_SECRET_KEY = KEY, SECRET
-        yield book
-
-
 def settled() -> Order:
     services.orders_settle(wall=utcnow())
     return Order.objects.get()
@@ -44,12 +33,6 @@ def settled() -> Order:
 
 def later() -> datetime:
     return utcnow() + orders.NOT_SENT_AFTER + timedelta(seconds=1)
-
-
-def agree(book: Book) -> bool:
-    """Whether the desk's books say what the broker's say."""
-    held = {p.instrument.symbol: p.quantity for p in Position.objects.exclude(quantity=0)}
-    return held == {s: q for s, q in book.positions.items() if q} and Account.objects.get().cash == book.cash
 
 
 # -------------------------------------------------------------------------------------------------------- as documented

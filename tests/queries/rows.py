@@ -26,6 +26,7 @@ from market.models import BarImport, DataSource, Instrument
 from portfolio import services as portfolio
 from portfolio.models import (
     Account,
+    CashMovement,
     EquitySnapshot,
     Fill,
     Goal,
@@ -236,6 +237,7 @@ class Rows:
             account=self.account, at=utcnow() + timedelta(seconds=self.count), cash=Decimal(1),
             positions_value=Decimal(1), equity=Decimal(2),
         )  # fmt: skip
+        CashMovement.objects.create(id=uuid7(), account=self.account, amount=Decimal(self.count), detail="Dividend")
         self._goals(instrument, order)
         now = utcnow()
         paper = PaperOrder.objects.create(

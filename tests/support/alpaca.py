@@ -339,6 +339,7 @@ if __name__ == "__main__":
         prices={symbol: Decimal(price) for symbol, price in told["prices"].items()},
         parts=told["parts"],
         faults=told["faults"],
+        twice=told.get("twice", False),
     )
     with Loopback(shared, hang_s=told["hang_s"]) as serving:
         sys.stdout.write(f"{serving.url}\n")

@@ -1,0 +1,369 @@
+"""Reconciliation: an account's books are held against its broker's, and what happened there alone is taken over.
+
+Nothing is locked while the broker is asked. Its books count only when the desk's own did not move meanwhile: open orders
+are settled before and after they are read, and whoever finds another ledger under the account's lock begins again.
+What was taken over is marked (`origin` of an order, a cash movement) and has an id that follows from what it stands for,
+so that two comparisons at once, or one after the other, write it once. Each kind of difference blocks the account until
+a person has cleared it; a broker that cannot be read blocks it until it can.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid5
+
+from django.db import transaction
+
+from market import selectors as market
+from portfolio import comparing, reconciled
+from portfolio.brokers import Broker, BrokerFill, BrokerNotConfigured, BrokerOrder, BrokerUncertain, broker_for
+from portfolio.choices import (
+    OPEN,
+    BrokerKind,
+    OrderOrigin,
+    OrderSide,
+    OrderStatus,
+    OrderType,
+    TimeInForce,
+)
+from portfolio.comparing import BrokerBook, DeskBook, Difference, Mismatch
+from portfolio.errors import LOST_AT_BROKER, TAKEN_OVER
+from portfolio.facts import SeriesFacts, series_facts
+from portfolio.fills import fills_apply, order_move
+from portfolio.ledger import amount
+from portfolio.models import Account, CashMovement, Order, Position
+from portfolio.orders import account_settle
+from safety.services import alert_raise, reconciliation_block, reconciliation_clear
+from tradingsite.common import audit
+from tradingsite.common.actor import Actor
+from tradingsite.common.clock import utcnow
+from tradingsite.common.decimals import decimal_string
+from tradingsite.common.errors import NotFound
+
+logger = logging.getLogger(__name__)
+
+CASH_TOLERANCE = Decimal(1)
+"""In the account's currency: brokers round, and take small fees of exchanges, without a fill."""
+
+TRIES = 3
+LATE_FILLS_WITHIN = timedelta(days=2)
+DESK = Actor.system("reconciliation")
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What a comparison came to.
+
+    Attributes:
+        compared: False when the broker gave no certain answer, or the books never stood still.
+        adopted: what was taken over, one line each.
+        problem: why it was not compared.
+    """
+
+    account: str
+    compared: bool
+    differences: Sequence[Difference] = ()
+    adopted: Sequence[str] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class _Found:
+    broker: Broker
+    book: BrokerBook
+    orders: dict[str, BrokerOrder]
+    prices: dict[str, Decimal | None]
+    lost: tuple[str, ...]
+    stamp: object
+
+
+def account_reconcile(*, actor: Actor = DESK, account: Account, wall: datetime) -> Reconciliation:
+    """Compare the account with its broker, take over what happened there, and block trading where they differed.
+
+    A second run finds nothing and writes nothing.
+    """
+    late: tuple[str, ...] = ()
+    try:
+        for _ in range(TRIES):
+            found = _ask(account, wall)
+            differing = [each.what for each in comparing.compare_positions(_desk(account), found.book)]
+            fresh = tuple(name for name in _late_fills(account, found.broker, differing) if name not in late)
+            if fresh:
+                late += fresh
+                continue
+            with transaction.atomic():
+                locked = Account.objects.locked(account.pk)
+                if _stamp(locked) != found.stamp:
+                    continue
+                result = _write(actor, locked, found, late, wall)
+            _take_back(found, result)
+            reconciled.mark(account)
+            return result
+    except (BrokerUncertain, BrokerNotConfigured, OSError) as error:
+        logger.warning("account %s could not be reconciled: %s", account.name, error)
+        _block(actor, account, comparing.UNREACHABLE, str(error))
+        return Reconciliation(account.name, compared=False, problem=str(error))
+    return Reconciliation(account.name, compared=False, problem="Its books did not stand still; it is tried again.")
+
+
+def accounts_reconcile(*, actor: Actor = DESK, simulated: bool = True) -> list[Reconciliation]:
+    """Reconcile every account; without `simulated` only those whose broker is elsewhere."""
+    accounts = Account.objects.all() if simulated else Account.objects.exclude(broker=BrokerKind.PAPER)
+    return [account_reconcile(actor=actor, account=account, wall=utcnow()) for account in accounts]
+
+
+def reconcile_at_start(account: Account) -> bool:
+    """Compare an account before its first order in this process; say whether that was done."""
+    return account_reconcile(account=account, wall=utcnow()).compared
+
+
+# ----------------------------------------------------------------------------------------------------------- looking
+
+
+def _ask(account: Account, wall: datetime) -> _Found:
+    """Read the broker's books between two settlings, so that every fill in them is known here."""
+    account_settle(account=account, wall=wall)
+    stamp = _stamp(Account.objects.get(pk=account.pk))
+    broker = broker_for(account, wall=wall)
+    cash, positions, orders = broker.account().cash, broker.positions(), broker.open_orders()
+    named = {order.client_order_id: order for order in orders}
+    accepted = Order.objects.filter(
+        account=account, status__in=(OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
+    ).exclude(client_order_id__in=named)
+    lost = tuple(order.client_order_id for order in accepted if broker.order(order.client_order_id) is None)
+    account_settle(account=account, wall=wall)
+    return _Found(
+        broker=broker,
+        book=BrokerBook(cash, {each.symbol: each.quantity for each in positions}, tuple(named)),
+        orders=named,
+        prices={each.symbol: each.average_price for each in positions},
+        lost=lost,
+        stamp=stamp,
+    )
+
+
+def _stamp(account: Account) -> object:
+    """What changes whenever the ledger or an open order of the account does."""
+    open_orders = Order.objects.filter(account=account, status__in=OPEN).values_list("pk", "status", "filled_quantity")
+    return account.fill_sequence, account.cash, frozenset(open_orders)
+
+
+def _desk(account: Account) -> DeskBook:
+    held = Position.objects.filter(account=account).exclude(quantity=0).values_list("instrument__symbol", "quantity")
+    return DeskBook(Account.objects.get(pk=account.pk).cash, dict(held), {})
+
+
+def _late_fills(account: Account, broker: Broker, symbols: Sequence[str]) -> list[str]:
+    """Ask again for orders of these symbols that ended lately; return those of which more was filled than was known."""
+    closed = Order.objects.filter(
+        account=account,
+        instrument__symbol__in=symbols,
+        sent_at__isnull=False,
+        closed_at__gt=utcnow() - LATE_FILLS_WITHIN,
+    ).exclude(status__in=OPEN)
+    late = []
+    for order in closed.order_by("closed_at"):
+        state = broker.order(order.client_order_id)
+        if state is not None and state.fills:
+            after = fills_apply(order_id=order.pk, state=state)
+            if after.filled_quantity != order.filled_quantity:
+                late.append(order.client_order_id)
+    return late
+
+
+# ----------------------------------------------------------------------------------------------------------- writing
+
+
+def _write(actor: Actor, account: Account, found: _Found, late: Sequence[str], wall: datetime) -> Reconciliation:
+    """Take over what differs and block the account, under its lock."""
+    known = Order.objects.filter(client_order_id__in=found.orders)
+    orders = {order.client_order_id: order.is_open for order in known}
+    desk = replace(_desk(account), orders=orders, lost=found.lost, late=tuple(late))
+    adopted: list[str] = []
+    differences = comparing.compare_orders(desk, found.book)
+    for each in differences:
+        if each.kind is Mismatch.ORDER_UNKNOWN_TO_DESK:
+            adopted += _adopt_order(actor, account, found.orders[each.what], wall)
+        elif each.kind is Mismatch.ORDER_UNKNOWN_TO_BROKER:
+            order = Order.objects.locked(Order.objects.only("pk").get(client_order_id=each.what).pk)
+            detail = "The broker no longer knows it."
+            order_move(actor=actor, order=order, status=OrderStatus.CANCELLED, code=LOST_AT_BROKER, detail=detail)
+            adopted.append(f"order {each.what} is cancelled")
+    for each in comparing.compare_positions(desk, found.book):
+        differences.append(each)
+        adopted += _adopt_position(actor, account, each, found.prices.get(each.what), wall)
+    account.refresh_from_db()
+    for each in comparing.compare_cash(account.cash, found.book.cash, CASH_TOLERANCE):
+        differences.append(each)
+        adopted += _adopt_cash(actor, account, found.book.cash)
+    for kind in dict.fromkeys(each.kind for each in differences):
+        _block(actor, account, kind, "; ".join(str(each) for each in differences if each.kind is kind))
+    reconciliation_clear(
+        actor=actor, account_id=account.pk, codes=[comparing.UNREACHABLE], reason="The broker answered again."
+    )
+    return Reconciliation(account.name, True, tuple(differences), tuple(adopted))
+
+
+def _adopt_order(actor: Actor, account: Account, told: BrokerOrder, wall: datetime) -> list[str]:
+    """Take an order over that somebody made at the broker, so that its fills are followed like any other's."""
+    if told.order_type not in OrderType.values:
+        return []
+    tif = told.time_in_force if told.time_in_force in TimeInForce.values else TimeInForce.DAY
+    order = _marked_order(
+        account,
+        key=f"order:{told.venue_order_id}",
+        symbol=told.symbol,
+        wall=wall,
+        client_order_id=told.client_order_id,
+        side=told.side,
+        quantity=told.quantity,
+        type=told.order_type,
+        time_in_force=tif,
+        limit_price=told.limit_price,
+        stop_price=told.stop_price,
+        venue_order_id=told.venue_order_id,
+        status=OrderStatus.ACCEPTED,
+    )
+    if order is None:
+        return []
+    _record(actor, order)
+    return [f"order {told.client_order_id} is taken over"]
+
+
+def _adopt_position(
+    actor: Actor, account: Account, each: Difference, entry: Decimal | None, wall: datetime
+) -> list[str]:
+    """Take over what was traded at the broker alone: a marked order with one fill, at the broker's price or the last."""
+    if not isinstance(each.desk, Decimal) or not isinstance(each.broker, Decimal):
+        raise TypeError("positions are compared by quantity")
+    missing = each.broker - each.desk
+    side = OrderSide.BUY if missing > 0 else OrderSide.SELL
+    key = f"position:{each.what}:{account.fill_sequence}:{decimal_string(each.broker)}"
+    facts = _series(each.what, wall)
+    # What was opened while nothing was held cost what the broker says; of anything else only the market's price is known.
+    price = entry if each.desk == 0 and entry else (facts.reference_price if facts else None) or entry
+    if not price:
+        return []
+    order = _marked_order(
+        account,
+        key=key,
+        symbol=each.what,
+        wall=wall,
+        client_order_id=f"broker-{uuid5(account.pk, key)}",
+        side=side,
+        quantity=abs(missing),
+        type=OrderType.MARKET,
+        time_in_force=TimeInForce.DAY,
+        status=OrderStatus.ACCEPTED,
+    )
+    if order is None:
+        return []
+    _record(actor, order)
+    fill = BrokerFill(f"{order.client_order_id}-fill", price, abs(missing), Decimal(0), wall)
+    state = BrokerOrder(
+        order.client_order_id,
+        "",
+        OrderStatus.FILLED,
+        each.what,
+        side,
+        abs(missing),
+        code=TAKEN_OVER,
+        detail="Traded at the broker, outside the desk.",
+        fills=(fill,),
+    )
+    fills_apply(order_id=order.pk, state=state)
+    return [f"{side} {decimal_string(abs(missing))} {each.what} at {decimal_string(price)} is taken over"]
+
+
+def _adopt_cash(actor: Actor, account: Account, there: Decimal) -> list[str]:
+    moved = amount(there - account.cash)
+    count = CashMovement.objects.filter(account=account).count()
+    before = {"cash": decimal_string(account.cash)}
+    movement = CashMovement.objects.create(
+        id=uuid5(account.pk, f"cash:{account.fill_sequence}:{count}:{decimal_string(there)}"),
+        account=account,
+        amount=moved,
+        detail="Moved at the broker, outside the desk's fills.",
+    )
+    account.cash += moved
+    account.save(update_fields=["cash"])
+    audit.record(
+        actor=actor,
+        action="account.cash_movement",
+        target=account,
+        before=before,
+        after={"cash": decimal_string(account.cash), "movement_id": str(movement.pk)},
+        reason=movement.detail,
+    )
+    return [f"{decimal_string(moved)} {account.currency} are taken over"]
+
+
+def _marked_order(account: Account, *, key: str, symbol: str, wall: datetime, **fields: Any) -> Order | None:
+    """Make an order of the broker's, with the id that follows from `key`; None for a symbol that the desk has not."""
+    facts = _series(symbol, wall)
+    if facts is None:
+        return None
+    order = Order(
+        id=uuid5(account.pk, key),
+        account=account,
+        instrument=market.instrument_get(symbol),
+        mode=account.mode,
+        origin=OrderOrigin.BROKER,
+        source=facts.source,
+        timeframe=facts.timeframe,
+        adjustment=facts.adjustment,
+        reference_price=facts.reference_price,
+        submitted_market_time=facts.market_time,
+        sent_at=wall,
+        **fields,
+    )
+    order.save(force_insert=True)
+    return order
+
+
+def _series(symbol: str, wall: datetime) -> SeriesFacts | None:
+    try:
+        instrument = market.instrument_get(symbol)
+    except NotFound:
+        return None
+    return series_facts(instrument=instrument, source=None, timeframe="1d", adjustment=None, wall=wall)
+
+
+def _record(actor: Actor, order: Order) -> None:
+    after = {
+        "client_order_id": order.client_order_id,
+        "symbol": order.instrument.symbol,
+        "side": order.side,
+        "quantity": decimal_string(order.quantity),
+        "status": order.status,
+        "origin": order.origin,
+    }
+    audit.record(actor=actor, action="order.take_over", target=order, after=after)
+
+
+def _block(actor: Actor, account: Account, code: str, detail: str) -> None:
+    with transaction.atomic():
+        if reconciliation_block(actor=actor, account_id=account.pk, code=code, detail=detail):
+            alert_raise(
+                kind="positions",
+                name=f"{code} of {account.name}",
+                severity="critical",
+                message=f"Account {account.name} trades nothing until somebody has looked: {detail}.",
+                actor=actor,
+            )
+
+
+def _take_back(found: _Found, result: Reconciliation) -> None:
+    """Cancel at the broker what the desk holds for closed: it had been given up, and was sent all the same."""
+    for each in result.differences:
+        if each.kind is Mismatch.ORDER_OPEN_AT_BROKER:
+            state = found.broker.cancel(each.what)
+            if state is not None:
+                fills_apply(order_id=_order_id(each.what), state=state)
+
+
+def _order_id(client_order_id: str) -> UUID:
+    return Order.objects.values_list("pk", flat=True).get(client_order_id=client_order_id)
