@@ -40,6 +40,14 @@ class RunCancelled(StepInterrupted):
     """Somebody asked to cancel the run."""
 
 
+class RunHalted(StepInterrupted):
+    """The kill switch was set over the run while a step was under way. `detail` says by whom and why."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
 class HandOver(StepInterrupted):
     """The process is about to end; another worker goes on with the run."""
 

@@ -5,12 +5,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from uuid import UUID
 
 from django.db import Error, close_old_connections
 
-from executions.errors import HandOver, LeaseLost, RunCancelled, StepTimedOut
+from executions.errors import HandOver, LeaseLost, RunCancelled, RunHalted, StepTimedOut
 from executions.fence import LEASE, Claim, renew
 from executions.models import WorkflowExecution
+from safety import killswitch
 from tradingsite.common.contracts.steps import StepInterrupted
 from tradingsite.common.lifecycle import stopping
 
@@ -28,6 +30,9 @@ class Lease:
         self.claim = held
         self.lost = False
         self.cancelled = False
+        # Why the kill switch stops this run; empty while it does not, and until its strategy is known.
+        self.halted = ""
+        self.strategy_id: UUID | None = None
         self.deadline: float | None = None
         self.renewed = held.since
         # Writes down what the step has said since it was last heard; None between two steps.
@@ -37,13 +42,15 @@ class Lease:
         """Return when the run may go on.
 
         Raises:
-            LeaseLost, RunCancelled, HandOver, StepTimedOut: the reason why not.
+            LeaseLost, RunCancelled, RunHalted, HandOver, StepTimedOut: the reason why not.
         """
         # Not renewed for a lease's length: another worker may have it, whether we were told or not.
         if self.lost or time.monotonic() - self.renewed > LEASE.total_seconds():
             raise LeaseLost(f"run {self.claim.execution_id} is carried by another worker")
         if self.cancelled:
             raise RunCancelled
+        if self.halted:
+            raise RunHalted(self.halted)
         if stopping.is_set():
             raise HandOver
         if self.deadline is not None and time.monotonic() > self.deadline:
@@ -134,6 +141,10 @@ class LeaseKeeper:
         lease.cancelled = WorkflowExecution.objects.filter(
             pk=lease.claim.execution_id, cancel_requested_at__isnull=False
         ).exists()
+        # What cannot be read stops the next step and every order; a step under way may be in the midst of nothing worse
+        # than computing, and a database that blinks must not fail it.
+        switch = killswitch.state(strategy_id=lease.strategy_id)
+        lease.halted = switch.detail if {killswitch.DATABASE, killswitch.FILE} & set(switch.sources) else ""
         tell = lease.tell
         if tell is not None:
             try:

@@ -17,6 +17,7 @@ from executions.errors import (
     HandOver,
     LeaseLost,
     RunCancelled,
+    RunHalted,
     StepTimedOut,
 )
 from executions.fence import claim
@@ -27,6 +28,7 @@ from executions.models import StepExecution
 from executions.payloads import OutputInvalid, StepOutput, checked_output
 from executions.reporter import Reporter
 from safety import killswitch
+from safety.errors import KillSwitchActive
 from tradingsite.common.actor import Actor
 from tradingsite.common.contracts.registry import UnknownName
 from tradingsite.common.contracts.steps import StepContext, StepRetryable, step_types
@@ -58,6 +60,7 @@ def run_execution(execution_id: UUID, worker: str) -> bool:
         return False
     with keeper.kept(held) as lease:
         ledger = RunLedger.load(held)
+        lease.strategy_id = ledger.execution.strategy_id
         try:
             _carry_until_told(ledger, lease)
         except LeaseLost:
@@ -79,7 +82,11 @@ def _carry(ledger: RunLedger, lease: Lease) -> None:
     # As it was read a moment ago, after the claim.
     cancelled = ledger.execution.cancel_requested_at is not None
     while isinstance(action := next_action(ledger.states(), cancel_requested=cancelled), RunStep):
-        lease.check()
+        try:
+            lease.check()
+        except RunHalted as halted:
+            ledger.fail(KillSwitchActive.code, halted.detail)
+            return
         if _started(ledger, ledger.steps[action.index]):
             step: StepExecution | None = ledger.steps[action.index]
             while step is not None:
@@ -125,7 +132,11 @@ def _carry_step(ledger: RunLedger, step: StepExecution, lease: Lease) -> StepExe
             reporter.log(f"attempt {step.attempts} failed: {failure}")
             step.logs = reporter.close()
             if failure.retryable and tries <= step.retries:
-                lease.pause(min(FIRST_PAUSE_S * 2.0 ** (tries - 1), BACKOFF_MAX_S))
+                try:
+                    lease.pause(min(FIRST_PAUSE_S * 2.0 ** (tries - 1), BACKOFF_MAX_S))
+                except RunHalted as halted:
+                    ledger.step_fail(step, KillSwitchActive.code, halted.detail, logs=step.logs)
+                    return None
                 ledger.step_start(step)
                 continue
             ledger.step_fail(step, failure.code, failure.message, logs=step.logs)
@@ -172,6 +183,8 @@ def _attempt(ledger: RunLedger, step: StepExecution, lease: Lease, reporter: Rep
         raise StepFailure(STEP_OUTPUT_INVALID, str(error), retryable=False) from error
     except (LeaseLost, HandOver, RunCancelled, StepFailure):
         raise
+    except RunHalted as halted:
+        raise StepFailure(KillSwitchActive.code, halted.detail, retryable=False) from None
     except StepTimedOut:
         raise StepFailure(STEP_TIMED_OUT, f"not finished within {step.timeout_s:g} s", retryable=True) from None
     except (StepRetryable, Unavailable) as error:

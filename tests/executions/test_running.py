@@ -2,8 +2,11 @@
 
 import threading
 import time
+from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError
@@ -356,3 +359,68 @@ def test_a_message_for_a_run_that_is_over_changes_nothing(trials: Trials) -> Non
     assert (after.status, after.fence, after.attempts) == (before.status, before.fence, before.attempts)
     assert len(trials.begun) == 3
     assert Order.objects.count() == 0
+
+
+def _endless(begun: threading.Event) -> Callable[[StepContext], StepResult]:
+    def act(context: StepContext) -> StepResult:
+        begun.set()
+        while True:
+            context.check()
+            time.sleep(0.02)
+
+    return act
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("its_own_strategy", [False, True])
+def test_a_kill_stops_a_run_within_two_seconds_in_the_middle_of_a_step(
+    trials: Trials, operator_actor: Actor, data_dir: Path, its_own_strategy: bool
+) -> None:
+    begun = threading.Event()
+    trials.acts["two"] = _endless(begun)
+    run = trials.create()
+    worker = threading.Thread(target=carry_in_thread, args=(trials, run))
+    worker.start()
+    assert begun.wait(10)
+    killed = time.monotonic()
+    kill(actor=operator_actor, reason="enough", scope=run.strategy_id if its_own_strategy else "all")
+    worker.join(10)
+    assert time.monotonic() - killed < 4
+    stopped = trials.again(run)
+    assert (stopped.status, stopped.error_code) == ("failed", "KILL_SWITCH_ACTIVE")
+    assert "enough" in stopped.error_message
+    assert [step.status for step in trials.steps(run)] == ["completed", "failed", "skipped"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_kill_of_another_strategy_stops_no_run(trials: Trials, operator_actor: Actor, data_dir: Path) -> None:
+    def wait(context: StepContext) -> StepResult:
+        kill(actor=operator_actor, scope=uuid4())
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            context.check()
+            time.sleep(0.02)
+        return StepResult({})
+
+    trials.acts["two"] = wait
+    assert trials.carry(trials.create()).status == "completed"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_kill_ends_the_wait_for_another_attempt(trials: Trials, operator_actor: Actor, data_dir: Path) -> None:
+    failed = threading.Event()
+
+    def fail(context: StepContext) -> StepResult:
+        failed.set()
+        raise StepRetryable("not now", code="TRIAL")
+
+    trials.acts["one"] = fail
+    run = trials.create({"name": "one", "retries": 9}, "two")
+    worker = threading.Thread(target=carry_in_thread, args=(trials, run))
+    worker.start()
+    assert failed.wait(10)
+    kill(actor=operator_actor, reason="enough")
+    worker.join(10)
+    stopped = trials.again(run)
+    assert (stopped.status, stopped.error_code) == ("failed", "KILL_SWITCH_ACTIVE")
+    assert [step.status for step in trials.steps(run)] == ["failed", "skipped"]
