@@ -10,6 +10,11 @@ def settle() -> int:
     return services.orders_settle(wall=utcnow())
 
 
+def sweep() -> int:
+    """Do a round of what kills have begun and is not confirmed."""
+    return services.sweeps_work()
+
+
 def mark_equity() -> None:
     """Add a point to each account's equity curve; accounts that never traded have none to add."""
     for account in selectors.accounts_traded():
@@ -34,6 +39,7 @@ def reconcile() -> None:
 def register() -> None:
     """Register the duties; each is safe in any number of processes at once."""
     background.register("portfolio.settle", settle, every_s=2)
+    background.register("portfolio.kill_sweep", sweep, every_s=1)
     background.register("portfolio.equity", mark_equity, every_s=60)
     background.register("portfolio.reconcile", reconcile, every_s=60)
     # Twice as often as a goal is looked at, so that it waits no longer than one and a half times that.

@@ -188,7 +188,7 @@ def orders_settle(*, wall: datetime) -> int:
         # One order that cannot be settled must not keep the others from it.
         try:
             # The switch is read for each order: a kill may come while many are being settled.
-            after = _settle(order=order, halted=_halted(order.strategy_id), wall=wall)
+            after = _settle(order=order, halted=_halted(order), wall=wall)
         except (AppError, OSError) as error:
             logger.warning("order %s cannot be settled for now: %s", order.client_order_id, error)
             continue
@@ -203,7 +203,51 @@ def account_settle(*, account: Account, wall: datetime) -> None:
         BrokerUncertain: when the broker did not say how one stands.
     """
     for order in list(Order.objects.open().filter(account=account).select_related("account", "instrument")):
-        _settle(order=order, halted=_halted(order.strategy_id), wall=wall)
+        _settle(order=order, halted=_halted(order), wall=wall)
+
+
+def order_end(*, order: Order, reason: str, wall: datetime) -> Order:
+    """Have an open order cancelled because of a kill; one whose cancel was asked for before is asked for again.
+
+    Raises:
+        BrokerUncertain, OSError: when the broker did not answer; the wish is kept.
+    """
+    return _settle(order=order, halted=reason, wall=wall)
+
+
+def resting_at_broker(*, account: Account, wall: datetime) -> dict[str, Decimal]:
+    """Return what rests in the broker's own book, by client order id, with the signed quantity that may still fill.
+
+    Raises:
+        BrokerUncertain, OSError: when the broker did not answer.
+    """
+    found = broker_for(account, wall=wall).open_orders()
+    return {
+        each.client_order_id: OrderSide(each.side).sign * (each.quantity - sum(fill.quantity for fill in each.fills))
+        for each in found
+    }
+
+
+def cancel_at_broker(*, account: Account, client_order_id: str, wall: datetime) -> bool:
+    """Cancel what rests in the broker's book, whether the desk knows it or not; return whether it is closed then.
+
+    Writes nothing down: that also works while the database takes no writes. What the desk does know is brought up to
+    it by the next settling.
+
+    Raises:
+        BrokerUncertain, OSError: when the broker did not answer.
+    """
+    state = broker_for(account, wall=wall).cancel(client_order_id)
+    return state is None or state.status not in OPEN
+
+
+def held_at_broker(*, account: Account, wall: datetime) -> dict[str, Decimal]:
+    """Return the broker's own positions by symbol, flat ones left out.
+
+    Raises:
+        BrokerUncertain, OSError: when the broker did not answer.
+    """
+    return {each.symbol: each.quantity for each in broker_for(account, wall=wall).positions() if each.quantity}
 
 
 def _carry_on(*, order: Order, before_send: Callable[[], None] | None, wall: datetime) -> Order:
@@ -233,7 +277,7 @@ def _send(*, order: Order, broker: Broker, before_send: Callable[[], None] | Non
             return order
         order_move(actor=DESK, order=order, status=OrderStatus.SUBMITTED, sent_at=utcnow())
     try:
-        killswitch.assert_open(strategy_id=order.strategy_id)
+        killswitch.assert_open(strategy_id=order.strategy_id, client_order_id=order.client_order_id)
     except KillSwitchActive as error:
         return _move(order, OrderStatus.DENIED, error.code, error.detail)
     return _submit_patiently(order=order, broker=broker)
@@ -254,7 +298,9 @@ def _resume(*, order: Order, broker: Broker, before_send: Callable[[], None] | N
         return order
     if before_send is not None:
         before_send()
-    if killswitch.is_active(strategy_id=order.strategy_id):
+    try:
+        killswitch.assert_open(strategy_id=order.strategy_id, client_order_id=order.client_order_id)
+    except KillSwitchActive:
         # The first sender may have got through all the same, so the order is left to be looked up.
         return order
     try:
@@ -296,7 +342,7 @@ def _submit_patiently(*, order: Order, broker: Broker) -> Order:
             time.sleep(error.retry_after_s)
         try:
             # A kill may have come while we waited.
-            killswitch.assert_open(strategy_id=order.strategy_id)
+            killswitch.assert_open(strategy_id=order.strategy_id, client_order_id=order.client_order_id)
         except KillSwitchActive as error:
             return _move(order, OrderStatus.DENIED, error.code, error.detail)
     return _move(order, OrderStatus.REJECTED, BrokerThrottled.code, detail)
@@ -364,6 +410,8 @@ def _settle(*, order: Order, halted: str, wall: datetime) -> Order:
     else:
         state = broker.order(order.client_order_id)
     if state is not None:
+        if halted and state.status == OrderStatus.CANCELLED:
+            state = _coded(state, KillSwitchActive.code, halted)
         return fills_apply(order_id=order.pk, state=state)
     if order.status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN):
         return _give_up(order) if age > NOT_SENT_AFTER else order
@@ -384,11 +432,16 @@ def _move(order: Order, status: OrderStatus, code: str, detail: str) -> Order:
     return locked
 
 
-def _halted(strategy_id: UUID | None) -> str:
-    """Why the orders of a strategy must go, or nothing. A switch that cannot be read stops new orders, and no more."""
-    found = killswitch.state(strategy_id=strategy_id)
+def _halted(order: Order) -> str:
+    """Why an order must go, or nothing. A switch that cannot be read stops new orders, and no more.
+
+    What closes a position for the kill itself stays.
+    """
+    found = killswitch.state(strategy_id=order.strategy_id)
     is_set = {killswitch.DATABASE, killswitch.FILE} & set(found.sources)
-    return found.detail if is_set else ""
+    if not is_set or killswitch.flatten_permit(order.client_order_id, found) is not None:
+        return ""
+    return found.detail
 
 
 def _coded(state: BrokerOrder, code: str, reason: str) -> BrokerOrder:

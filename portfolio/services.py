@@ -8,8 +8,10 @@ from portfolio.orders import NOT_SENT_AFTER, order_cancel, order_place, orders_s
 from portfolio.rebalances import rebalance_carry_on, rebalance_start, rebalances_carry_on
 from portfolio.rebuild import Difference, positions_check, positions_rebuild
 from portfolio.reconciliation import Reconciliation, account_reconcile, accounts_reconcile
+from portfolio.sweeping import AT_ONCE_S, brokers_clear, sweeps_work
 
 __all__ = [
+    "AT_ONCE_S",
     "NOT_SENT_AFTER",
     "Difference",
     "Reconciliation",
@@ -17,6 +19,7 @@ __all__ = [
     "account_reconcile",
     "account_save",
     "accounts_reconcile",
+    "brokers_clear",
     "equity_record",
     "goal_create",
     "goal_delete",
@@ -32,4 +35,5 @@ __all__ = [
     "rebalance_preview",
     "rebalance_start",
     "rebalances_carry_on",
+    "sweeps_work",
 ]

@@ -1,16 +1,26 @@
 """What the portfolio does at once when something happens on a floor below."""
 
+import logging
 from typing import Any
 
+from django.db import Error as DatabaseFault
 from django.dispatch import receiver
 
 from portfolio import services
 from safety.events import KillSwitchChanged, kill_switch_changed
-from tradingsite.common.clock import utcnow
+
+logger = logging.getLogger(__name__)
 
 
 @receiver(kill_switch_changed, dispatch_uid="resting orders end with a kill")
-def cancel_resting_orders(event: KillSwitchChanged, **_: Any) -> None:
-    """Cancel what rests, in the process of the kill: the duty that would do it comes round only every two seconds."""
-    if event.active:
-        services.orders_settle(wall=utcnow())
+def begin_sweep(event: KillSwitchChanged, **_: Any) -> None:
+    """Begin the sweep in the process of the kill: the duty that would do it comes round only every second."""
+    if not event.active:
+        return
+    if event.written:
+        services.sweeps_work(within_s=services.AT_ONCE_S)
+        return
+    try:
+        services.brokers_clear(scope=event.scope, within_s=services.AT_ONCE_S)
+    except DatabaseFault as error:
+        logger.warning("no broker can be cleared while the database says nothing of accounts: %s", error)

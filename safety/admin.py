@@ -18,7 +18,9 @@ from safety.models import (
     AlertEvent,
     AuditLog,
     DayCounter,
+    FlattenPermit,
     GateDecision,
+    KillSweep,
     KillSwitch,
     KillSwitchEvent,
     ReconciliationBlock,
@@ -212,6 +214,21 @@ class KillSwitchEventAdmin(LedgerAdmin):
     list_display = ("at", "scope", "action", "reason", "actor_name")
     list_filter = ("action",)
     search_fields = ("scope", "actor_name", "reason")
+    ordering = ("-id",)
+
+
+@admin.register(KillSweep)
+class KillSweepAdmin(LedgerAdmin):
+    list_display = ("killed_at", "scope", "flatten", "by", "latched_in_s", "rounds", "confirmed_at", "resumed_at")
+    list_filter = ("flatten", ("confirmed_at", admin.EmptyFieldListFilter))
+    search_fields = ("scope", "by")
+    ordering = ("-id",)
+
+
+@admin.register(FlattenPermit)
+class FlattenPermitAdmin(LedgerAdmin):
+    list_display = ("at", "symbol", "side", "quantity", "number", "client_order_id")
+    search_fields = ("symbol", "client_order_id")
     ordering = ("-id",)
 
 

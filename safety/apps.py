@@ -7,11 +7,13 @@ class SafetyConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from safety import subscribers  # noqa: F401  # connects on import
-        from safety.alerting import duties, kill_events
+        from safety import duties, subscribers  # noqa: F401  # subscribers connect on import
+        from safety.alerting import duties as alert_duties
+        from safety.alerting import kill_events
         from safety.services import audit_row
         from tradingsite.common import audit
 
         audit.install_sink(audit_row)
         kill_events.register()
+        alert_duties.register()
         duties.register()

@@ -16,12 +16,14 @@ class KillSwitchChanged:
     Attributes:
         scope: `all`, or the id of one strategy.
         active: True after a kill.
+        written: False after a kill that the database did not take: it reads, at best.
     """
 
     scope: str
     active: bool
     reason: str
     by: str
+    written: bool = True
 
 
 # Receivers get `event=KillSwitchChanged(...)`.

@@ -153,6 +153,7 @@ class SafetyState:
     Attributes:
         kill_switch_active: None when it cannot be told, which halts.
         kill_switch_detail: why, for people.
+        flatten_permitted: the set switch lets this very order pass, as long as it only makes its position smaller.
         trades_today: orders that passed today in the intent's account.
         orders_last_minute: orders that passed within the last sixty seconds in the intent's account.
         equity_peak: the highest equity of the intent's account, above which a drawdown is measured.
@@ -162,6 +163,7 @@ class SafetyState:
 
     kill_switch_active: bool | None
     kill_switch_detail: str = ""
+    flatten_permitted: bool = False
     trades_today: int | None = None
     orders_last_minute: int | None = None
     equity_peak: Decimal | None = None

@@ -112,10 +112,14 @@ def order_price(intent: OrderIntent) -> Decimal:
 
 
 def _kill_switch(case: _Case) -> None:
-    if known_flag(case.state.kill_switch_active, "the state of the kill switch"):
+    if known_flag(case.state.kill_switch_active, "the state of the kill switch") and not _closes_for_the_kill(case):
         raise Denied(case.state.kill_switch_detail or "The kill switch is set.")
     if case.limits.trading_state == TradingState.HALTED:
         raise Denied("Trading is halted.")
+
+
+def _closes_for_the_kill(case: _Case) -> bool:
+    return case.state.flatten_permitted is True and reduces_risk(case.intent, case.exposure)
 
 
 def _trading_state(case: _Case) -> None:

@@ -12,7 +12,7 @@ from django.db import Error as DatabaseFault
 
 from safety import sentinel
 from safety.errors import KillSwitchActive
-from safety.models import EVERYTHING, KillSwitch
+from safety.models import EVERYTHING, FlattenPermit, KillSwitch
 from tradingsite.common.clock import rfc3339
 from tradingsite.common.writes import Sql
 
@@ -117,17 +117,40 @@ def _state(scopes: list[str], rows: Mapping[str, KillSwitch], *faults: str) -> K
     return KillState(True, first.scope, first.reason, first.since, first.by, tuple(sorted(sources)))
 
 
+def flatten_permit(client_order_id: str, found: KillState) -> FlattenPermit | None:
+    """Return the leave of an order to pass the set switch `found`, or None. Never raises: what cannot be read is none.
+
+    Only the widest scope that is set can give leave, and only while both halves can be read: who stops everything
+    without closing positions also stops the closing of one strategy's.
+    """
+    if not found.active or any(source.endswith(UNREADABLE) for source in found.sources):
+        return None
+    permits = FlattenPermit.objects.filter(
+        client_order_id=client_order_id,
+        sweep__scope=found.scope,
+        sweep__flatten=True,
+        sweep__resumed_at__isnull=True,
+    )
+    try:
+        return permits.first()
+    except DatabaseFault:
+        return None
+
+
 def is_active(*, strategy_id: UUID | None = None) -> bool:
     """Say whether orders and steps of this strategy, or of any, must stop."""
     return state(strategy_id=strategy_id).active
 
 
-def assert_open(*, strategy_id: UUID | None) -> None:
+def assert_open(*, strategy_id: UUID | None, client_order_id: str | None = None) -> None:
     """Return only when both halves can be read and say that orders of this strategy may leave.
+
+    Args:
+        client_order_id: the order that is about to leave; one that closes a position for the kill itself passes.
 
     Raises:
         KillSwitchActive: otherwise.
     """
     found = state(strategy_id=strategy_id)
-    if found.active:
+    if found.active and (client_order_id is None or flatten_permit(client_order_id, found) is None):
         raise KillSwitchActive(found.detail, extra={"scope": found.scope, "sources": list(found.sources)})

@@ -11,6 +11,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db import Error as DatabaseFault
 from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from market.models import SYMBOL_PATTERN
@@ -26,6 +27,7 @@ from safety.models import (
     AuditLog,
     DayCounter,
     GateDecision,
+    KillSweep,
     KillSwitch,
     KillSwitchEvent,
     ReconciliationBlock,
@@ -191,6 +193,7 @@ def safety_status() -> dict[str, Any]:
         ],
         "killed_strategies": killed_strategies(),
         "reconciliation_blocks": _blocks_as_json(),
+        "kill_sweeps": [sweep_as_json(sweep) for sweep in sweeps_shown()],
         "limits": {
             name: {
                 "limit": values[name],
@@ -227,8 +230,46 @@ def killed_strategies() -> list[dict[str, Any]]:
 
 
 def kill_status(scope: str) -> dict[str, Any]:
-    """Return the state of one scope alone."""
-    return {"scope": scope, **_switch_as_json(killswitch.state_of([scope]))}
+    """Return the state of one scope alone, with the sweep of its newest kill."""
+    # The switch first: what it says must not hang on whether its sweep can be read.
+    status = {"scope": scope, **_switch_as_json(killswitch.state_of([scope]))}
+    sweep = None
+    with contextlib.suppress(DatabaseFault):
+        sweep = KillSweep.objects.filter(scope=scope).order_by("-id").first()
+    return {**status, "sweep": None if sweep is None else sweep_as_json(sweep)}
+
+
+def kill_status_by_file(scope: str) -> dict[str, Any]:
+    """Return what the file of one scope says: all that can be told while the database cannot be relied on."""
+    return {"scope": scope, **_switch_as_json(killswitch.state_with(scope, None)), "sweep": None}
+
+
+_SWEEPS_SHOWN = 20
+
+
+def sweeps_shown() -> list[KillSweep]:
+    """Return the newest sweeps that stand or are not confirmed; when there is none, the newest of all."""
+    newest = KillSweep.objects.order_by("-id")
+    going_on = Q(confirmed_at__isnull=True) | Q(resumed_at__isnull=True)
+    return list(newest.filter(going_on)[:_SWEEPS_SHOWN]) or list(newest[:1])
+
+
+def sweep_as_json(sweep: KillSweep) -> dict[str, Any]:
+    """Return how far a kill has come beyond the latch."""
+    confirmed_in = None if sweep.confirmed_at is None else (sweep.confirmed_at - sweep.killed_at).total_seconds()
+    return {
+        "scope": sweep.scope,
+        "flatten": sweep.flatten,
+        "by": sweep.by,
+        "killed_at": rfc3339(sweep.killed_at),
+        "resumed_at": None if sweep.resumed_at is None else rfc3339(sweep.resumed_at),
+        "latched_in_s": sweep.latched_in_s,
+        "rounds": sweep.rounds,
+        "clean_samples": sweep.clean_samples,
+        "confirmed_at": None if sweep.confirmed_at is None else rfc3339(sweep.confirmed_at),
+        "confirmed_in_s": confirmed_in,
+        "remaining": {"orders": [], "positions": [], "unreachable": [], **sweep.remaining},
+    }
 
 
 def reconciliation_blocks(*, account_id: UUID | None = None) -> QuerySet[ReconciliationBlock]:

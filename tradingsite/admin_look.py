@@ -47,6 +47,8 @@ ICONS: Mapping[str, str] = {
     "safetysettings": "tune",
     "killswitch": "emergency_home",
     "killswitchevent": "manage_history",
+    "killsweep": "cleaning_services",
+    "flattenpermit": "verified_user",
     "daycounter": "counter_1",
     "gatedecision": "gavel",
     "alertrule": "notification_add",

@@ -41,6 +41,11 @@ class KillRequest(StrictSerializer):
     scope = serializers.CharField(
         max_length=36, required=False, default=EVERYTHING, help_text="`all`, or the id of one strategy."
     )
+    flatten = StrictBooleanField(
+        required=False,
+        default=False,
+        help_text="Close the positions as well, by market orders through the gate. A second kill may add it.",
+    )
 
 
 class ResumeRequest(StrictSerializer):
@@ -60,8 +65,49 @@ class KillSwitchState(StrictSerializer):
     )
 
 
+class RestingOrder(StrictSerializer):
+    account_id = serializers.CharField()
+    client_order_id = serializers.CharField()
+    known = serializers.BooleanField(help_text="False for an order that the desk did not place.")
+
+
+class OpenPosition(StrictSerializer):
+    account_id = serializers.CharField()
+    symbol = serializers.CharField()
+    quantity = serializers.CharField()
+    code = serializers.CharField(help_text="Why it could not be closed yet; empty while its closing is on its way.")
+    detail = serializers.CharField()
+
+
+class Remaining(StrictSerializer):
+    orders = RestingOrder(many=True)
+    positions = OpenPosition(many=True)
+    unreachable = serializers.ListField(
+        child=serializers.CharField(), help_text="Accounts whose broker does not answer."
+    )
+
+
+class Sweep(StrictSerializer):
+    """What a kill does beyond the latch, and how far it has come."""
+
+    scope = serializers.CharField()
+    flatten = serializers.BooleanField()
+    by = serializers.CharField()
+    killed_at = serializers.CharField(help_text="RFC 3339.")
+    resumed_at = serializers.CharField(allow_null=True)
+    latched_in_s = serializers.FloatField(
+        allow_null=True, help_text="Seconds from the call until both halves of the switch were set."
+    )
+    rounds = serializers.IntegerField()
+    clean_samples = serializers.IntegerField(help_text="Two in a row confirm it.")
+    confirmed_at = serializers.CharField(allow_null=True)
+    confirmed_in_s = serializers.FloatField(allow_null=True, help_text="Seconds from the kill to the second sample.")
+    remaining = Remaining(help_text="What the newest round left.")
+
+
 class ScopeState(KillSwitchState):
     scope = serializers.CharField()
+    sweep = Sweep(allow_null=True, help_text="Of the newest kill; null when the database could not be asked.")
 
 
 class KillAnswer(ScopeState):
@@ -154,6 +200,7 @@ class Status(Limits):
     scoped_limits = ScopedLimitsInForce(many=True, help_text="What narrows the limits for a strategy or instrument.")
     killed_strategies = KilledStrategy(many=True)
     reconciliation_blocks = Block(many=True, help_text="Accounts whose books differ from their broker's; they rest.")
+    kill_sweeps = Sweep(many=True, help_text="Of kills that stand or are not confirmed, else of the newest one.")
     limits = serializers.DictField(child=LimitUse())
     limits_version = serializers.IntegerField()
 

@@ -10,10 +10,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from safety import selectors, services
+from safety import killswitch, selectors, services
 from safety.api import filters
 from safety.api import serializers as shapes
 from safety.models import AlertEvent, AuditLog, GateDecision, KillSwitchEvent, SafetySettings, ScopedLimits
+from tradingsite.common.access.authentication import ApiKeyAuthentication, BrowserSessionAuthentication
+from tradingsite.common.access.outage import OutageAuthentication
 from tradingsite.common.api.etag import require_match, with_etag
 from tradingsite.common.api.filters import filtered
 from tradingsite.common.api.pagination import KeysetPagination
@@ -39,11 +41,24 @@ class KillView(ApiView):
 
     roles: ClassVar = {"post": Role.OPERATOR}
 
-    @extend_schema(operation_id="safety_kill", request=shapes.KillRequest, responses=shapes.KillAnswer)
+    # The first knows the caller also while the database is away; the others would wait for it.
+    authentication_classes = (OutageAuthentication, ApiKeyAuthentication, BrowserSessionAuthentication)
+
+    @extend_schema(
+        operation_id="safety_kill",
+        description="No new order leaves any process, all resting orders are cancelled, running work stops at its next "
+        "step. Answered also while the database is away (then with a bearer token only) or takes no writes: "
+        "`degraded` says which half of the switch is missing; it is written as soon as that can be done.",
+        request=shapes.KillRequest,
+        responses=shapes.KillAnswer,
+        auth=[{"jwt": []}, {"apiKey": []}, {"session": []}],  # type: ignore[list-item]  # requirements, as OpenAPI has them
+    )
     def post(self, request: Request) -> Response:
         body = validated(shapes.KillRequest, request.data)
-        result = services.kill(actor=self.actor, reason=body["reason"], scope=body["scope"])
-        return Response({**asdict(result), **selectors.kill_status(result.scope)})
+        result = services.kill(actor=self.actor, reason=body["reason"], scope=body["scope"], flatten=body["flatten"])
+        by_database = killswitch.DATABASE in result.sources
+        shown = selectors.kill_status if by_database else selectors.kill_status_by_file
+        return Response({**asdict(result), **shown(result.scope)})
 
 
 class ResumeView(ApiView):

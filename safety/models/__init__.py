@@ -12,6 +12,7 @@ from safety.models.alert_rules import (
 from safety.models.alerts import AlertEvent
 from safety.models.ledgers import AuditLog, GateDecision
 from safety.models.limits import SETTINGS_ID, DayCounter, SafetySettings, ScopedLimits
+from safety.models.sweeps import FlattenPermit, KillSweep
 from safety.models.switch import EVERYTHING, KillSwitch, KillSwitchEvent
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "AlertState",
     "AuditLog",
     "DayCounter",
+    "FlattenPermit",
     "GateDecision",
+    "KillSweep",
     "KillSwitch",
     "KillSwitchEvent",
     "ReconciliationBlock",

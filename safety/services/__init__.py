@@ -11,13 +11,15 @@ from safety.services.alert_rules import (
 )
 from safety.services.alerts import alert_acknowledge, alert_raise
 from safety.services.audit_log import audit_row
-from safety.services.killing import KillResult, kill, resume, scope_named
+from safety.services.killing import KillResult, halves_mend, kill, resume, scope_named
 from safety.services.limits import limits_update, scoped_limits_remove, scoped_limits_set
 from safety.services.orders import order_check
 from safety.services.reconciliation import reconciliation_block, reconciliation_clear
+from safety.services.sweeps import Remaining, sweep_report, sweep_take
 
 __all__ = [
     "KillResult",
+    "Remaining",
     "alert_acknowledge",
     "alert_raise",
     "alert_rule_acknowledge",
@@ -28,6 +30,7 @@ __all__ = [
     "alert_rule_switch",
     "alert_rule_update",
     "audit_row",
+    "halves_mend",
     "kill",
     "limits_update",
     "order_check",
@@ -37,4 +40,6 @@ __all__ = [
     "scope_named",
     "scoped_limits_remove",
     "scoped_limits_set",
+    "sweep_report",
+    "sweep_take",
 ]

@@ -40,9 +40,14 @@ def order_check(
     )
     blocks = list(selectors.reconciliation_blocks(account_id=intent.account_id))
     switch = killswitch.state(strategy_id=intent.strategy_id)
+    permitted = _flatten_permitted(intent, switch)
+    if permitted:
+        # Each permit is for one order of its own, so a second part of a position is not the first one over again.
+        exposure = replace(exposure, same_order_recent=False)
     state = gate.SafetyState(
         kill_switch_active=switch.active,
         kill_switch_detail=switch.detail,
+        flatten_permitted=permitted,
         trades_today=trades[counters.WHOLE] + trades_ahead,
         orders_last_minute=rates[counters.WHOLE] + trades_ahead,
         equity_peak=exposure.starting_equity,
@@ -94,6 +99,17 @@ def _narrower(
         trades_today=trades[row.name] + ahead,
         orders_last_minute=rates[row.name] + ahead,
     )
+
+
+def _flatten_permitted(intent: gate.OrderIntent, switch: killswitch.KillState) -> bool:
+    """Say whether the set switch has given leave to exactly this order, or to a larger one of the same kind."""
+    permit = killswitch.flatten_permit(intent.client_order_id, switch) if switch.active else None
+    if permit is None or intent.order_type != "market":
+        return False
+    of_permit = (permit.account_id, permit.strategy_id, permit.symbol, permit.side)
+    if of_permit != (intent.account_id, intent.strategy_id, intent.symbol, intent.side):
+        return False
+    return bool(intent.quantity <= permit.quantity)
 
 
 def _text(number: object) -> str:

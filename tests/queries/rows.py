@@ -50,7 +50,9 @@ from safety.models import (
     AlertState,
     AuditLog,
     DayCounter,
+    FlattenPermit,
     GateDecision,
+    KillSweep,
     KillSwitch,
     KillSwitchEvent,
     ReconciliationBlock,
@@ -292,6 +294,11 @@ class Rows:
         KillSwitch.objects.create(scope=by_file, active=False)
         sentinel.write(by_file, {"reason": "stopped by file"})
         KillSwitchEvent.objects.create(scope=killed, action="killed", **who)
+        sweep = KillSweep.objects.create(scope=killed, flatten=True, by="x")
+        FlattenPermit.objects.create(
+            sweep=sweep, number=1, client_order_id=f"flatten-{self.count}", account_id=self.account.pk, symbol="SYM1",
+            side="sell", quantity=Decimal(1),
+        )  # fmt: skip
         DayCounter.objects.create(day=utcnow().date(), account_id=uuid7(), name="trades", value=self.count)
         ScopedLimits.objects.create(scope="strategy", key=str(uuid7()), position_limit=Decimal(self.count))
         ReconciliationBlock.objects.create(account_id=uuid7(), code="CASH_MISMATCH", detail="10 less")

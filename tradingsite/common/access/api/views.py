@@ -16,6 +16,7 @@ from rest_framework_simplejwt.utils import get_md5_hash_password
 
 from tradingsite.common.access.api import serializers as shapes
 from tradingsite.common.access.models import ApiKey
+from tradingsite.common.access.outage import claims_write
 from tradingsite.common.access.services import api_key_create, api_key_revoke, ticket_issue
 from tradingsite.common.api.pagination import PagePagination
 from tradingsite.common.api.serializers import validated
@@ -39,6 +40,7 @@ class TokenView(ApiView):
             raise Unauthenticated("The username or the password is wrong.")
         update_last_login(type(user), user)
         refresh = RefreshToken.for_user(user)
+        claims_write(refresh, user)
         return Response({"access": str(refresh.access_token), "refresh": str(refresh)})
 
 
@@ -61,7 +63,10 @@ class TokenRefreshView(ApiView):
         if refresh.payload.get(api_settings.REVOKE_TOKEN_CLAIM) != get_md5_hash_password(user.password):
             # The access token would carry the old password's mark, and be refused at its first use.
             raise Unauthenticated("The password has changed since; log in again.")
-        return Response({"access": str(refresh.access_token)})
+        access = refresh.access_token
+        # The role as it is now, not as it was a day ago.
+        claims_write(access, user)
+        return Response({"access": str(access)})
 
 
 class MeView(ApiView):

@@ -1,0 +1,169 @@
+"""What a kill does to orders and positions: cancel all that rests, close what is held, and look twice.
+
+A round cancels first, closes positions only where nothing rests on them any more, and then looks at everything anew:
+at the desk's own orders and at the broker's book, since what matters is what can still fill, whoever placed it. After
+a resume a round goes on with the orders of before it, whatever has become of their strategy.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from portfolio import orders
+from portfolio.flattening import positions_close
+from portfolio.models import Account, Order
+from safety.models import EVERYTHING, FlattenPermit, KillSweep
+from safety.services import Remaining, sweep_report, sweep_take
+from tradingsite.common.clock import utcnow
+from tradingsite.common.errors import AppError
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE_S = 1.0
+"""How long a kill that waits for the first round lets it take; brokers that answer slowly get the rest later."""
+
+
+def sweeps_work(*, within_s: float | None = None) -> int:
+    """Do a round of every sweep that is due; return how many there were.
+
+    Args:
+        within_s: begin no further call to a broker after this long.
+    """
+    until = None if within_s is None else time.monotonic() + within_s
+    taken = sweep_take(wall=utcnow())
+    for sweep in taken:
+        remaining = _round(sweep, wall=utcnow(), until=until)
+        sweep_report(sweep=sweep, remaining=remaining, wall=utcnow())
+    return len(taken)
+
+
+def brokers_clear(*, scope: str, within_s: float) -> None:
+    """Cancel what rests at the brokers without writing anything: for a kill whose database takes no writes."""
+    until = time.monotonic() + within_s
+    for account in Account.objects.all():
+        try:
+            _clear_book(account, scope=scope, only=None, wall=utcnow(), until=until)
+        except (AppError, OSError) as error:
+            logger.warning("the broker of %s cannot be cleared for now: %s", account.name, error)
+
+
+def _round(sweep: KillSweep, *, wall: datetime, until: float | None) -> Remaining:
+    unreachable: set[str] = set()
+    only = None if sweep.resumed_at is None else _foreign(sweep)
+    for order in _open_orders(sweep):
+        if _late(until):
+            break
+        try:
+            orders.order_end(order=order, reason=_reason(sweep), wall=wall)
+        except (AppError, OSError) as error:
+            logger.warning("the cancel of %s is not confirmed: %s", order.client_order_id, error)
+    accounts = list(Account.objects.all())
+    for account in accounts:
+        try:
+            _clear_book(account, scope=sweep.scope, only=only, wall=wall, until=until)
+        except (AppError, OSError) as error:
+            logger.warning("the broker of %s cannot be cleared for now: %s", account.name, error)
+            unreachable.add(account.name)
+    resting = _sample_orders(sweep, accounts, only, wall, unreachable)
+    positions: list[dict[str, Any]] = []
+    if sweep.flatten and sweep.resumed_at is None:
+        for account in accounts:
+            if account.name not in unreachable and not _late(until):
+                positions += positions_close(sweep=sweep, account=account, wall=wall)
+    return Remaining(resting, positions, sorted(unreachable))
+
+
+def _open_orders(sweep: KillSweep) -> list[Order]:
+    """Return what the sweep has to cancel, the oldest first: of before the resume, and no closing of its own."""
+    found: QuerySet[Order] = Order.objects.open().select_related("account", "instrument").order_by("created_at")
+    if sweep.scope != EVERYTHING:
+        found = found.filter(strategy_id=UUID(sweep.scope))
+    if sweep.resumed_at is not None:
+        found = found.filter(created_at__lt=sweep.resumed_at)
+        return list(found)
+    closings = _closings(found.values_list("client_order_id", flat=True))
+    return [order for order in found if order.client_order_id not in closings]
+
+
+def _closings(client_order_ids: Iterable[str]) -> set[str]:
+    """Return those of these ids that close a position for a kill that still stands."""
+    permits = FlattenPermit.objects.filter(
+        client_order_id__in=list(client_order_ids), sweep__flatten=True, sweep__resumed_at__isnull=True
+    )
+    return set(permits.values_list("client_order_id", flat=True))
+
+
+def _clear_book(account: Account, *, scope: str, only: set[str] | None, wall: datetime, until: float | None) -> None:
+    for client_order_id in _book(account, scope=scope, only=only, wall=wall):
+        if _late(until):
+            return
+        try:
+            orders.cancel_at_broker(account=account, client_order_id=client_order_id, wall=wall)
+        except (AppError, OSError) as error:
+            # The sample that follows finds it again, and so does the next round.
+            logger.warning("the cancel of %s is not confirmed: %s", client_order_id, error)
+
+
+def _book(account: Account, *, scope: str, only: set[str] | None, wall: datetime) -> list[str]:
+    """Return what rests in the broker's book and should not.
+
+    Args:
+        only: after a resume: the ids that had been found before it; what came to rest since is nobody's business.
+    """
+    resting = orders.resting_at_broker(account=account, wall=wall)
+    known = dict(Order.objects.filter(client_order_id__in=list(resting)).values_list("client_order_id", "strategy_id"))
+    closings = _closings(resting) if only is None else set()
+    return [
+        client_order_id
+        for client_order_id in resting
+        if client_order_id not in closings
+        and (only is None or client_order_id in only)
+        and (scope == EVERYTHING or str(known.get(client_order_id)) == scope)
+    ]
+
+
+def _sample_orders(
+    sweep: KillSweep, accounts: list[Account], only: set[str] | None, wall: datetime, unreachable: set[str]
+) -> list[dict[str, Any]]:
+    """Return everything that still rests, by the desk's rows and by the brokers' books."""
+    found = {
+        order.client_order_id: {
+            "account_id": str(order.account_id),
+            "client_order_id": order.client_order_id,
+            "known": True,
+        }
+        for order in _open_orders(sweep)
+    }
+    for account in accounts:
+        if account.name in unreachable:
+            continue
+        try:
+            book = _book(account, scope=sweep.scope, only=only, wall=wall)
+        except (AppError, OSError) as error:
+            logger.warning("the broker of %s cannot be asked for now: %s", account.name, error)
+            unreachable.add(account.name)
+            continue
+        for client_order_id in book:
+            found.setdefault(
+                client_order_id,
+                {"account_id": str(account.pk), "client_order_id": client_order_id, "known": False},
+            )
+    return list(found.values())
+
+
+def _foreign(sweep: KillSweep) -> set[str]:
+    return {each["client_order_id"] for each in sweep.remaining.get("orders", [])}
+
+
+def _reason(sweep: KillSweep) -> str:
+    what = "everything" if sweep.scope == EVERYTHING else f"strategy {sweep.scope}"
+    return f"{sweep.by} stopped {what}."
+
+
+def _late(until: float | None) -> bool:
+    return until is not None and time.monotonic() > until
