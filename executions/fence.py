@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -37,12 +37,32 @@ class Claim:
     since: float = field(compare=False)
     # The run as the claim left it.
     run: WorkflowExecution = field(compare=False, repr=False)
+    # Whether what was to happen with the claim has happened.
+    begun: bool = field(default=False, compare=False)
 
 
-def claim(execution_id: UUID, worker: str) -> Claim | None:
+@dataclass(frozen=True)
+class Beginning:
+    """What is to happen with a claim, in the same statement.
+
+    Attributes:
+        only_if: what must hold for it; the run is claimed without it otherwise.
+    """
+
+    part: Part
+    event: Event
+    only_if: Sequence[Sql]
+
+
+def claim(
+    execution_id: UUID, worker: str, begin: Callable[[WorkflowExecution], Beginning | None] = lambda _run: None
+) -> Claim | None:
     """Take the run, if it waits or its lease has run out; None when it is somebody else's or over.
 
     One conditional UPDATE decides, so that of any number of workers with the same message exactly one goes on.
+
+    Args:
+        begin: says of the run as it was read what is to happen with the claim; `begun` tells whether it did.
     """
     seen = None
     while True:
@@ -52,15 +72,18 @@ def claim(execution_id: UUID, worker: str) -> Claim | None:
             return None
         # What is told of the claim was read before it: a change in between is a reason to look again, once each.
         seen = (run.fence, run.attempts)
+        beginning = begin(run)
+        if beginning is not None and _claimed(run, worker, beginning):
+            return Claim(execution_id, run.fence, worker, since, run, begun=True)
         if _claimed(run, worker):
             return Claim(execution_id, run.fence, worker, since, run)
 
 
-def _claimed(run: WorkflowExecution, worker: str) -> bool:
+def _claimed(run: WorkflowExecution, worker: str, beginning: Beginning | None = None) -> bool:
     """Claim a run as it was read, and let it be so; False when it is not to be had, or not as it was."""
     now = utcnow()
     free = Sql(f"status = 'pending' OR status = 'running' AND lease_until < {database_now()}")
-    key = {
+    key: dict[str, Any] = {
         "id": run.pk,
         "fence": run.fence,
         "attempts": run.attempts,
@@ -79,8 +102,11 @@ def _claimed(run: WorkflowExecution, worker: str) -> bool:
     before = {name: getattr(run, name) for name in fields}
     for name, value in fields.items():
         setattr(run, name, value)
+    others = [beginning.part] if beginning else []
+    events = [status_event(run), *([beginning.event] if beginning else [])]
+    key |= _conditions(beginning.only_if if beginning else ())
     taken = update(WorkflowExecution, key, {**fields, "lease_until": Sql(database_now(LEASE))})
-    if _written(run.pk, taken, [status_event(run)]):
+    if _written(run.pk, taken, events, *others):
         return True
     for name, value in before.items():
         setattr(run, name, value)
@@ -127,7 +153,7 @@ def fenced_write(
         LeaseLost: the claim is stale; nothing was written.
     """
     key: dict[str, Any] = {"id": held.execution_id, "fence": held.fence, "status": ExecutionStatus.RUNNING}
-    key |= {f"condition {number}": condition for number, condition in enumerate(only_if)}
+    key |= _conditions(only_if)
     run = update(WorkflowExecution, key, {"updated_at": utcnow(), **fields})
     if _written(held.execution_id, run, events, *others):
         return True
@@ -135,6 +161,10 @@ def fenced_write(
         return False
     _stale(held)
     raise LeaseLost(f"run {held.execution_id} is carried by another worker")
+
+
+def _conditions(only_if: Sequence[Sql]) -> dict[str, Sql]:
+    return {f"condition {number}": condition for number, condition in enumerate(only_if)}
 
 
 def _written(execution_id: UUID, run: Write, events: Sequence[Event], *others: Part) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
+from uuid import UUID
 
 from django.db.models import F
 
@@ -10,8 +11,8 @@ from executions import endings
 from executions.calls import worker_call
 from executions.choices import ExecutionStatus, OnError, StepStatus
 from executions.errors import RunCancelled
-from executions.fence import NOT_CANCELLED, Claim, fenced, fenced_write
-from executions.machine import StepState, StepTrace, progress_percent, results_of, tally_of
+from executions.fence import NOT_CANCELLED, Beginning, Claim, claim, fenced, fenced_write
+from executions.machine import RunStep, StepState, StepTrace, next_action, progress_percent, results_of, tally_of
 from executions.models import StepExecution, WorkflowExecution
 from executions.news import status_event, step_event, tell_status, tell_step
 from executions.payloads import INLINE_MAX, StepOutput, payload_keep
@@ -34,14 +35,39 @@ STEPS = KeyReader(StepExecution, "execution", order="index")
 class RunLedger:
     """One claimed run with its steps."""
 
-    claim: Claim
+    held: Claim
     execution: WorkflowExecution
     steps: list[StepExecution]
 
     @classmethod
-    def load(cls, held: Claim) -> Self:
-        # Large outputs are read when a step wants them: few runs have one.
-        return cls(held, held.run, STEPS.all(held.execution_id))
+    def claim(cls, execution_id: UUID, worker: str) -> Self | None:
+        """Claim a run, and have its next step begin with that when nobody wants the run or the desk to stop.
+
+        Returns:
+            None when the run is not to be had. `held.begun` says whether a step has begun.
+        """
+        steps: list[StepExecution] = []
+        begun: StepExecution | None = None
+        before: dict[str, Any] = {}
+
+        def begin(run: WorkflowExecution) -> Beginning | None:
+            nonlocal begun, before
+            # Large outputs are read when a step wants them: few runs have one. After the run, whose fence and attempts
+            # tell when somebody has changed a step since.
+            steps[:] = STEPS.all(run.pk)
+            action = next_action(_states(steps), cancel_requested=run.cancel_requested_at is not None)
+            if not isinstance(action, RunStep) or not killswitch.open_in_files(strategy_id=run.strategy_id):
+                return None
+            begun = steps[action.index]
+            before = _change(begun, _beginning(begun))
+            return Beginning(_row(begun, BEGINNING), step_event(begun), open_conditions(run.strategy_id))
+
+        held = claim(execution_id, worker, begin)
+        if held is None:
+            return None
+        if begun is not None and not held.begun:
+            _change(begun, before)
+        return cls(held, held.run, steps)
 
     @property
     def ended(self) -> bool:
@@ -50,17 +76,16 @@ class RunLedger:
 
     def states(self, *, completed: StepExecution | None = None) -> list[StepState]:
         """Return what the machine wants to know; with `completed`, as if that step were so."""
-        done = StepStatus.COMPLETED
-        return [StepState(step.index, done if step is completed else step.status, step.on_error) for step in self.steps]
+        return _states(self.steps, completed=completed)
 
     def cancel_asked(self) -> bool:
         """Say whether somebody wants the run to end."""
-        return WorkflowExecution.objects.filter(pk=self.claim.execution_id, cancel_requested_at__isnull=False).exists()
+        return WorkflowExecution.objects.filter(pk=self.held.execution_id, cancel_requested_at__isnull=False).exists()
 
     def step_start(self, step: StepExecution) -> None:
         """Write that an attempt begins, before anything of it happens."""
         _change(step, _beginning(step))
-        fenced_write(self.claim, _row(step, BEGINNING), events=[step_event(step)])
+        fenced_write(self.held, _row(step, BEGINNING), events=[step_event(step)])
 
     def step_start_if_open(self, step: StepExecution) -> bool:
         """Write that an attempt begins, if nobody wants the run or the desk to stop.
@@ -69,18 +94,20 @@ class RunLedger:
             False when somebody does, or another worker carries the run: nothing was written.
         """
         before = _change(step, _beginning(step))
-        if fenced_write(self.claim, _row(step, BEGINNING), events=[step_event(step)], only_if=self._open()):
+        if fenced_write(
+            self.held,
+            _row(step, BEGINNING),
+            events=[step_event(step)],
+            only_if=open_conditions(self.execution.strategy_id),
+        ):
             return True
         _change(step, before)
         return False
 
-    def _open(self) -> list[Sql]:
-        return [NOT_CANCELLED, killswitch.open_in_database(strategy_id=self.execution.strategy_id)]
-
     def step_complete(self, step: StepExecution, output: StepOutput, *, logs: list[dict[str, Any]]) -> None:
         """Write the output; from here on the step never runs again."""
         ending = self._completed(step, output, logs)
-        fenced_write(self.claim, ending, events=[step_event(step)], progress=self.execution.progress)
+        fenced_write(self.held, ending, events=[step_event(step)], progress=self.execution.progress)
 
     def step_complete_and_start(
         self, step: StepExecution, output: StepOutput, following: StepExecution, *, logs: list[dict[str, Any]]
@@ -93,11 +120,11 @@ class RunLedger:
         ending = self._completed(step, output, logs)
         before = _change(following, _beginning(following))
         if fenced_write(
-            self.claim,
+            self.held,
             ending,
             _row(following, BEGINNING),
             events=[step_event(step), step_event(following)],
-            only_if=self._open(),
+            only_if=open_conditions(self.execution.strategy_id),
             progress=self.execution.progress,
         ):
             return True
@@ -113,7 +140,7 @@ class RunLedger:
         """Write that the step failed for good."""
         fields = {"error_code": code[:60], "error_message": storable(message), "logs": logs}
         ending = self._ending(step, StepStatus.FAILED, fields)
-        fenced_write(self.claim, ending, events=[step_event(step)], progress=self.execution.progress)
+        fenced_write(self.held, ending, events=[step_event(step)], progress=self.execution.progress)
 
     def _completed(self, step: StepExecution, output: StepOutput, logs: list[dict[str, Any]]) -> Write:
         fields: dict[str, Any] = {"summary": storable(output.summary), "logs": logs}
@@ -151,11 +178,11 @@ class RunLedger:
     def _complete(self, *others: Part, events: Sequence[Event] = ()) -> None:
         fields = self._over(ExecutionStatus.COMPLETED, "", "", progress=100.0)
         note = insert(endings.note_of(self.execution))
-        fenced_write(self.claim, *others, note, events=[*events, status_event(self.execution)], **fields)
+        fenced_write(self.held, *others, note, events=[*events, status_event(self.execution)], **fields)
 
     def _end(self, status: str, code: str, message: str) -> None:
         run = self.execution
-        with fenced(self.claim, **self._over(status, code, message, progress=run.progress)):
+        with fenced(self.held, **self._over(status, code, message, progress=run.progress)):
             if status == ExecutionStatus.CANCELLED:
                 _cancel_open(self.steps)
             elif status == ExecutionStatus.FAILED:
@@ -200,7 +227,7 @@ class RunLedger:
         run = self.execution
         run.status = ExecutionStatus.PENDING
         with fenced(
-            self.claim,
+            self.held,
             status=run.status,
             attempts=F("attempts") - 1,
             fence=F("fence") + 1,
@@ -220,6 +247,16 @@ class RunLedger:
 
 # What the beginning of an attempt writes; the lines of earlier attempts stand.
 BEGINNING = ("status", "attempts", "started_at", "completed_at", "error_code", "error_message", "logs")
+
+
+def open_conditions(strategy_id: UUID) -> list[Sql]:
+    """Return what must hold for a step to begin: nobody wants the run or, in the database, the desk to stop."""
+    return [NOT_CANCELLED, killswitch.open_in_database(strategy_id=strategy_id)]
+
+
+def _states(steps: Sequence[StepExecution], *, completed: StepExecution | None = None) -> list[StepState]:
+    done = StepStatus.COMPLETED
+    return [StepState(step.index, done if step is completed else step.status, step.on_error) for step in steps]
 
 
 def _beginning(step: StepExecution) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class Reporter:
         fields: dict[str, Any] = {}
         if within is not None:
             fields["progress"] = progress_percent(self._ledger.states(), within=within)
-        with fenced(self._ledger.claim, **fields):
+        with fenced(self._ledger.held, **fields):
             if untold:
                 StepExecution.objects.filter(pk=step.pk).update(logs=lines)
                 tell_log(run.pk, step.index, untold)

@@ -20,7 +20,6 @@ from executions.errors import (
     RunHalted,
     StepTimedOut,
 )
-from executions.fence import claim
 from executions.leases import Lease, keeper
 from executions.ledger import RunLedger
 from executions.machine import Finish, RunStep, next_action
@@ -55,11 +54,10 @@ def run_execution(execution_id: UUID, worker: str) -> bool:
 
     A fault of the database ends the work at once and leaves the run to the watchdog, which finds its lease expired.
     """
-    held = claim(execution_id, worker)
-    if held is None:
+    ledger = RunLedger.claim(execution_id, worker)
+    if ledger is None:
         return False
-    with keeper.kept(held) as lease:
-        ledger = RunLedger.load(held)
+    with keeper.kept(ledger.held) as lease:
         lease.strategy_id = ledger.execution.strategy_id
         try:
             _carry_until_told(ledger, lease)
@@ -81,13 +79,15 @@ def _carry_until_told(ledger: RunLedger, lease: Lease) -> None:
 def _carry(ledger: RunLedger, lease: Lease) -> None:
     # As it was read a moment ago, after the claim.
     cancelled = ledger.execution.cancel_requested_at is not None
+    begun = ledger.held.begun
     while isinstance(action := next_action(ledger.states(), cancel_requested=cancelled), RunStep):
         try:
             lease.check()
         except RunHalted as halted:
             ledger.fail(KillSwitchActive.code, halted.detail)
             return
-        if _started(ledger, ledger.steps[action.index]):
+        if begun or _started(ledger, ledger.steps[action.index]):
+            begun = False
             step: StepExecution | None = ledger.steps[action.index]
             while step is not None:
                 step = _carry_step(ledger, step, lease)

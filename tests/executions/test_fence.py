@@ -14,7 +14,7 @@ from executions import fence
 from executions.errors import HandOver, LeaseLost, RunCancelled, StepTimedOut
 from executions.fence import Claim, claim, fenced, renew
 from executions.leases import Lease
-from executions.ledger import RunLedger
+from executions.ledger import STEPS, RunLedger
 from executions.models import WorkflowExecution
 from executions.payloads import checked_output
 from executions.services import execution_cancel
@@ -72,7 +72,8 @@ def test_a_run_that_used_its_attempts_up_cannot_be_claimed(trials: Trials) -> No
 @pytest.mark.django_db
 def test_a_late_writer_is_refused_and_counted_and_changes_nothing(trials: Trials) -> None:
     run = trials.create()
-    late = RunLedger.load(taken(run))
+    held = taken(run)
+    late = RunLedger(held, held.run, STEPS.all(run.pk))
     late.step_start(late.steps[0])
     expire(run)
     taken(run, "two")
@@ -80,9 +81,9 @@ def test_a_late_writer_is_refused_and_counted_and_changes_nothing(trials: Trials
         late.step_complete(late.steps[0], checked_output(StepResult({"number": 666})), logs=[])
     with pytest.raises(LeaseLost):
         late.finish("completed")
-    with pytest.raises(LeaseLost), fenced(late.claim, progress=99):
+    with pytest.raises(LeaseLost), fenced(late.held, progress=99):
         pass
-    assert not renew(late.claim)
+    assert not renew(late.held)
     after = trials.again(run)
     assert (after.status, after.progress, after.stale_writes) == ("running", 0, 3)
     assert trials.steps(run)[0].output is None

@@ -15,7 +15,7 @@ from executions import services, watchdog
 from executions.choices import ExecutionStatus, TaskStatus, task_status
 from executions.errors import ExecutionFinished
 from executions.fence import claim
-from executions.ledger import RunLedger
+from executions.ledger import STEPS, RunLedger
 from executions.models import EarlierTask, WorkerHeartbeat, WorkflowExecution
 from executions.services import execution_cancel, execution_retry, task_cancel
 from executions.task_selectors import queue_metrics, runs_in
@@ -193,7 +193,7 @@ def test_a_running_task_is_asked_to_stop_and_does(client: APIClient, trials: Tri
     answer = client.delete(f"/api/tasks/{run.task_id}")
     assert (answer.status_code, answer.json()["status"]) == (200, "STARTED")
     assert answer.json()["cancel_requested_at"] is not None
-    RunLedger.load(held).finish(ExecutionStatus.CANCELLED)
+    RunLedger(held, held.run, STEPS.all(held.execution_id)).finish(ExecutionStatus.CANCELLED)
     assert client.get(f"/api/tasks/{run.task_id}").json()["status"] == "REVOKED"
 
 

@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 
 from tradingsite.common import routes
 from tradingsite.common.clock import utcnow
+from tradingsite.common.writes import prepared_cursor
 
 if TYPE_CHECKING:
     from tradingsite.common.models import OutboxMessage
@@ -23,8 +24,10 @@ _TAKE = """
     UPDATE outbox_message SET published_at = %s WHERE id = (
         SELECT id FROM outbox_message WHERE published_at IS NULL AND task = %s
         ORDER BY priority DESC, id LIMIT 1 {locking}
-    ) RETURNING args
+    ) RETURNING args {answer}
 """
+# That a message was taken need not reach the disk at once: after a crash of the server it is sent twice, which is borne.
+_UNHURRIED = ", set_config('synchronous_commit', 'off', true)"
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,11 @@ def take(task: str) -> list[Any] | None:
     """
     if task in routes.tasks_routed():
         return None
-    locking = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE.format(locking=locking), [utcnow(), task])
+    here = connection.vendor == "postgresql"
+    # Inside a transaction its commit decides, and is left as it is.
+    answer = _UNHURRIED if here and not connection.in_atomic_block else ""
+    with prepared_cursor() as cursor:
+        cursor.execute(_TAKE.format(locking="FOR UPDATE SKIP LOCKED" if here else "", answer=answer), [utcnow(), task])
         row = cursor.fetchone()
     return None if row is None else _args(row[0])
 
