@@ -73,15 +73,18 @@ def rebalance_preview(
     draft = rebalance_draft(goal, worth, wall=wall, min_trade=min_trade, sell_outside=sell_outside)
     rates = Rates(goal.account.fee_rate, goal.account.slippage)
     verdicts: list[Verdict] = []
-    cash, spent, passed = ZERO, ZERO, 0
+    cash, sold, spent, passed = ZERO, ZERO, ZERO, 0
     for number, trade in enumerate(draft.plan.trades):
         with transaction.atomic():
-            verdict = _judged(actor, goal, draft, trade, worth, number=number, cash=cash, spent=spent, ahead=passed)
+            verdict = _judged(
+                actor, goal, draft, trade, worth, number=number, cash=cash, sold=sold, spent=spent, ahead=passed
+            )
         verdicts.append(verdict)
         if verdict.allowed:
             passed += 1
             if trade.side is OrderSide.SELL:
                 cash += rebalancing.proceeds(trade, rates)
+                sold += trade.notional
             else:
                 spent += cash_needed(goal.account, trade.quantity, limit=None, reference=trade.price)
     return Previewed(draft, tuple(verdicts))
@@ -183,10 +186,16 @@ def _judged(
     *,
     number: int,
     cash: Decimal,
+    sold: Decimal,
     spent: Decimal,
     ahead: int,
 ) -> Verdict:
-    """Return what the gate says to one trade of a draft, `ahead` others having passed, which brought and took cash."""
+    """Return what the gate says to one trade of a draft, `ahead` others having passed.
+
+    Args:
+        cash, sold: what the sells among those brought, and what positions they made smaller by.
+        spent: what the buys among those hold back.
+    """
     instrument, facts = draft.instruments[trade.symbol], draft.series[trade.symbol]
     order = Order(
         client_order_id=f"rebalance-preview-{goal.pk}-{number}-{trade.symbol}",
@@ -209,7 +218,8 @@ def _judged(
         facts=facts,
         worth=worth,
     )
-    exposure = with_planned(replace(exposure, cash=goal.account.cash + cash), spent)
+    gross = None if exposure.gross_exposure is None else exposure.gross_exposure - sold
+    exposure = with_planned(replace(exposure, cash=goal.account.cash + cash, gross_exposure=gross), spent)
     verdict = order_check(
         intent=intent_of(order, instrument), exposure=exposure, actor=actor, consume=False, trades_ahead=ahead
     )

@@ -18,7 +18,14 @@ FLAT = [(100, 100, 100, 100)] * 2
 def bind_nobody() -> None:
     """Let the account pay no fees and no limit hold anybody back."""
     Account.objects.update(starting_cash=10_000, cash=10_000, fee_rate=0, slippage=0)
-    SafetySettings.objects.update(daily_trade_limit=1000, order_notional_limit=10**6, position_limit=10**6)
+    SafetySettings.objects.update(
+        daily_trade_limit=1000,
+        order_rate_limit=1000,
+        order_notional_limit=10**6,
+        position_limit=10**6,
+        exposure_limit=10**6,
+        data_max_age_s=315_360_000,
+    )
 
 
 def told(answer: Any) -> list[tuple[str, str, str, str]]:

@@ -196,6 +196,14 @@ def test_a_dry_run_counts_the_orders_before_against_the_days_trades(goal: GoalAt
         assert [order["verdict"]["code"] for order in body["orders"]] == ["", "DAILY_TRADES_EXCEEDED"]
 
 
+def test_what_is_sold_makes_room_for_what_is_bought(goal: GoalAt, place: Place, rebalance: Rebalancing) -> None:
+    place(quantity=Decimal(100))
+    SafetySettings.objects.update(exposure_limit=10_000)
+    url = goal(ACME="0.3", BETA="0.7")
+    for dry_run in (True, False):
+        assert [order["verdict"]["code"] for order in rebalance(url, dry_run=dry_run).json()["orders"]] == ["", ""]
+
+
 def test_a_stopped_desk_refuses_every_order_of_it(goal: GoalAt, rebalance: Rebalancing, operator_actor: Actor) -> None:
     safety.kill(actor=operator_actor, reason="stop")
     body = rebalance(goal(ACME="0.5", BETA="0.3")).json()
