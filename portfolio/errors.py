@@ -106,3 +106,7 @@ class RebalanceRunning(Conflict):
     """Carries `rebalance_id` and `goal_id` of the one that runs, in the problem document."""
 
     code, title = "REBALANCE_RUNNING", "A rebalance of this account is under way"
+
+
+class DrillImpossible(Conflict):
+    code, title = "DRILL_IMPOSSIBLE", "The kill switch cannot be tried now"

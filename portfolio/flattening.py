@@ -166,8 +166,16 @@ def _quantity(sweep: KillSweep, position: Position, wall: datetime) -> Decimal:
         wall=wall,
     )
     if point is not None and point.price > 0:
-        limit = safety.settings_get().order_notional_limit / point.price
+        limit = _worth_at_most(sweep, instrument.symbol) / point.price
         if limit < free:
             # Down to whole lots; what cannot be closed whole is left to the gate to judge.
             free = (limit / instrument.lot_size).to_integral_value(ROUND_FLOOR) * instrument.lot_size
     return free
+
+
+def _worth_at_most(sweep: KillSweep, symbol: str) -> Decimal:
+    """Return what one closing may be worth: the desk's limit, or a stricter one of its strategy or its instrument."""
+    strategy_id = None if sweep.scope == EVERYTHING else UUID(sweep.scope)
+    narrower = safety.scoped_limits_of(strategy_id=strategy_id, symbol=symbol)
+    limits = [safety.settings_get().order_notional_limit, *(row.order_notional_limit for row in narrower)]
+    return min(limit for limit in limits if limit is not None)

@@ -24,7 +24,7 @@ from tradingsite.common.errors import AppError
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE_S = 1.0
+AT_ONCE_S = 0.5
 """How long a kill that waits for the first round lets it take; brokers that answer slowly get the rest later."""
 
 

@@ -20,6 +20,7 @@ from safety.models import (
     DayCounter,
     FlattenPermit,
     GateDecision,
+    KillDrill,
     KillSweep,
     KillSwitch,
     KillSwitchEvent,
@@ -222,6 +223,16 @@ class KillSweepAdmin(LedgerAdmin):
     list_display = ("killed_at", "scope", "flatten", "by", "latched_in_s", "rounds", "confirmed_at", "resumed_at")
     list_filter = ("flatten", ("confirmed_at", admin.EmptyFieldListFilter))
     search_fields = ("scope", "by")
+    ordering = ("-id",)
+
+
+@admin.register(KillDrill)
+class KillDrillAdmin(LedgerAdmin):
+    list_display = (
+        "at", "by", "processes", "kills", "orders", "answered_in_s", "from_call_p99_s", "last_order_p99_s", "denied_in_s",
+        "confirmed_in_s", "passed",
+    )  # fmt: skip
+    list_filter = ("passed",)
     ordering = ("-id",)
 
 

@@ -27,6 +27,7 @@ from safety.models import (
     AuditLog,
     DayCounter,
     GateDecision,
+    KillDrill,
     KillSweep,
     KillSwitch,
     KillSwitchEvent,
@@ -194,6 +195,7 @@ def safety_status() -> dict[str, Any]:
         "killed_strategies": killed_strategies(),
         "reconciliation_blocks": _blocks_as_json(),
         "kill_sweeps": [sweep_as_json(sweep) for sweep in sweeps_shown()],
+        "last_kill_drill": _last_drill_as_json(),
         "limits": {
             name: {
                 "limit": values[name],
@@ -252,6 +254,19 @@ def sweeps_shown() -> list[KillSweep]:
     newest = KillSweep.objects.order_by("-id")
     going_on = Q(confirmed_at__isnull=True) | Q(resumed_at__isnull=True)
     return list(newest.filter(going_on)[:_SWEEPS_SHOWN]) or list(newest[:1])
+
+
+_DRILL_FIGURES = (
+    *("by", "processes", "kills", "orders", "answered_in_s", "from_call_p99_s", "last_order_p99_s"),
+    *("last_order_max_s", "denied_in_s", "cancelled", "confirmed_in_s", "passed"),
+)
+
+
+def _last_drill_as_json() -> dict[str, Any] | None:
+    drill = KillDrill.objects.order_by("-id").first()
+    if drill is None:
+        return None
+    return {"at": rfc3339(drill.at), **{name: getattr(drill, name) for name in _DRILL_FIGURES}}
 
 
 def sweep_as_json(sweep: KillSweep) -> dict[str, Any]:

@@ -48,6 +48,7 @@ ICONS: Mapping[str, str] = {
     "killswitch": "emergency_home",
     "killswitchevent": "manage_history",
     "killsweep": "cleaning_services",
+    "killdrill": "timer",
     "flattenpermit": "verified_user",
     "daycounter": "counter_1",
     "gatedecision": "gavel",

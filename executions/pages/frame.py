@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from django import forms
 
-from safety import killswitch
+from safety import killswitch, selectors
+from safety.progress import progress_said
 from tradingsite.common.actor import Actor
 from tradingsite.common.roles import Role
 
@@ -13,6 +14,7 @@ REASON_LENGTH = 500
 
 class KillForm(forms.Form):
     reason = forms.CharField(max_length=REASON_LENGTH, required=False, strip=True)
+    flatten = forms.BooleanField(required=False)
 
 
 class ResumeForm(forms.Form):
@@ -27,7 +29,8 @@ class Frame:
 
     Attributes:
         halt_title: says in a few words that nothing goes out; empty while trading is open.
-        halt_detail: why, since when and by whom.
+        halt_detail: why and by whom.
+        halt_progress: whether all that rests is gone, as two samples found.
     """
 
     role: str
@@ -36,6 +39,7 @@ class Frame:
     halted: bool
     halt_title: str
     halt_detail: str
+    halt_progress: str
     kill_form: forms.Form = field(default_factory=KillForm)
     resume_form: forms.Form = field(default_factory=ResumeForm)
 
@@ -50,4 +54,10 @@ def frame(actor: Actor) -> Frame:
         halted=switch.active,
         halt_title="Trading is stopped." if switch.active else "",
         halt_detail=switch.detail,
+        halt_progress=_progress(switch),
     )
+
+
+def _progress(switch: killswitch.KillState) -> str:
+    sweep = selectors.kill_status(switch.scope)["sweep"] if switch.active and switch.scope else None
+    return "" if sweep is None or sweep["resumed_at"] is not None else progress_said(sweep)

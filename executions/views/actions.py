@@ -24,7 +24,7 @@ def safety_kill(request: HttpRequest, actor: Actor, context: dict[str, Any]) -> 
     form = KillForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            result = safety.kill(actor=actor, reason=form.cleaned_data["reason"])
+            result = safety.kill(actor=actor, reason=form.cleaned_data["reason"], flatten=form.cleaned_data["flatten"])
         except AppError as error:
             return _confirm(request, context, "kill", form, error)
         if result.degraded:

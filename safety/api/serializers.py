@@ -105,6 +105,28 @@ class Sweep(StrictSerializer):
     remaining = Remaining(help_text="What the newest round left.")
 
 
+class Drill(StrictSerializer):
+    """What the newest `manage.py kill_switch drill` measured."""
+
+    at = serializers.CharField(help_text="RFC 3339.")
+    by = serializers.CharField()
+    processes = serializers.IntegerField()
+    kills = serializers.IntegerField()
+    orders = serializers.IntegerField()
+    answered_in_s = serializers.FloatField(help_text="From the call to its answer, the longest.")
+    from_call_p99_s = serializers.FloatField(
+        help_text="How long after the call the last order of a process reached the broker."
+    )
+    last_order_p99_s = serializers.FloatField(
+        help_text="How long after the answer the last order of a process reached the broker; 0 when none did."
+    )
+    last_order_max_s = serializers.FloatField()
+    denied_in_s = serializers.FloatField(help_text="From the answer until the slowest process was denied an order.")
+    cancelled = serializers.IntegerField()
+    confirmed_in_s = serializers.FloatField(allow_null=True)
+    passed = serializers.BooleanField()
+
+
 class ScopeState(KillSwitchState):
     scope = serializers.CharField()
     sweep = Sweep(allow_null=True, help_text="Of the newest kill; null when the database could not be asked.")
@@ -200,6 +222,7 @@ class Status(Limits):
     scoped_limits = ScopedLimitsInForce(many=True, help_text="What narrows the limits for a strategy or instrument.")
     killed_strategies = KilledStrategy(many=True)
     reconciliation_blocks = Block(many=True, help_text="Accounts whose books differ from their broker's; they rest.")
+    last_kill_drill = Drill(allow_null=True, help_text="Null while there was none.")
     kill_sweeps = Sweep(many=True, help_text="Of kills that stand or are not confirmed, else of the newest one.")
     limits = serializers.DictField(child=LimitUse())
     limits_version = serializers.IntegerField()

@@ -12,7 +12,7 @@ from safety.models.alert_rules import (
 from safety.models.alerts import AlertEvent
 from safety.models.ledgers import AuditLog, GateDecision
 from safety.models.limits import SETTINGS_ID, DayCounter, SafetySettings, ScopedLimits
-from safety.models.sweeps import FlattenPermit, KillSweep
+from safety.models.sweeps import FlattenPermit, KillDrill, KillSweep
 from safety.models.switch import EVERYTHING, KillSwitch, KillSwitchEvent
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "DayCounter",
     "FlattenPermit",
     "GateDecision",
+    "KillDrill",
     "KillSweep",
     "KillSwitch",
     "KillSwitchEvent",

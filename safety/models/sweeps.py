@@ -76,3 +76,28 @@ class FlattenPermit(Ledger):
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity.normalize():f} {self.symbol} ({self.client_order_id})"
+
+
+class KillDrill(Ledger):
+    """What a drill measured; times in seconds. See `portfolio.drill.DrillReport`."""
+
+    at = models.DateTimeField(default=utcnow)
+    by = models.CharField(max_length=150)
+    processes = models.PositiveSmallIntegerField()
+    kills = models.PositiveSmallIntegerField()
+    orders = models.PositiveIntegerField()
+    answered_in_s = models.FloatField(help_text="From the call to its answer, the longest.")
+    from_call_p99_s = models.FloatField(help_text="How long after the call the last order of a process left.")
+    last_order_p99_s = models.FloatField(help_text="How long after the answer the last order of a process left.")
+    last_order_max_s = models.FloatField()
+    denied_in_s = models.FloatField(help_text="From the answer until the slowest process was denied an order.")
+    cancelled = models.PositiveIntegerField(help_text="Resting orders that the kills cancelled.")
+    confirmed_in_s = models.FloatField(null=True, blank=True, help_text="Until two samples found nothing that rests.")
+    passed = models.BooleanField()
+
+    class Meta:
+        db_table = "kill_drill"
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"Drill by {self.by}: {'passed' if self.passed else 'failed'}"

@@ -1,13 +1,15 @@
 """Stopping and resuming from the pages, with and without JavaScript."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.test import Client
 
 from safety import killswitch
 from safety import services as safety
-from safety.models import AuditLog, KillSwitch, KillSwitchEvent
+from safety.models import AuditLog, KillSweep, KillSwitch, KillSwitchEvent
 from tradingsite.common.actor import Actor
 
 Browser = Callable[..., Client]
@@ -94,3 +96,23 @@ def test_a_reason_that_is_too_long_is_refused_with_the_form(browser: Browser, ac
     assert page.status_code == 400
     assert 'aria-invalid="true"' in page.content.decode()
     assert not killswitch.is_active()
+
+
+def test_the_form_may_have_positions_closed_as_well(browser: Browser, account: object) -> None:
+    client = browser("operator")
+    assert 'name="flatten"' in client.get("/safety/kill/").content.decode()
+    client.post("/safety/kill/", {"reason": "out", "flatten": "true"})
+    assert KillSweep.objects.get().flatten
+
+
+def test_every_page_says_how_far_a_halt_has_come(browser: Browser, account: object) -> None:
+    client = browser("operator")
+    client.post("/safety/kill/", {"reason": "out"})
+    KillSweep.objects.update(
+        confirmed_at=None,
+        remaining={"orders": [{"account_id": "a", "client_order_id": "limit-7", "known": True}]},
+    )
+    page = client.get("/", follow=True).content.decode()
+    assert "Not confirmed yet that nothing rests: order limit-7 rests." in page
+    KillSweep.objects.update(confirmed_at=F("killed_at") + timedelta(seconds=2))
+    assert "Nothing rests: confirmed after 2.0 s." in client.get("/", follow=True).content.decode()

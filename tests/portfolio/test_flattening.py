@@ -12,7 +12,7 @@ from portfolio import flattening, intents, orders, services
 from portfolio.models import Account, Order, Position
 from safety import killswitch
 from safety import services as safety
-from safety.models import FlattenPermit, GateDecision, KillSweep, SafetySettings
+from safety.models import FlattenPermit, GateDecision, KillSweep, SafetySettings, ScopedLimits
 from safety.permits import flatten_permit_give
 from tests.portfolio.conftest import Prices
 from tradingsite.common import clock
@@ -127,6 +127,15 @@ def test_a_position_beyond_the_order_limit_is_closed_in_parts_none_of_which_is_a
     assert held() == {}
     assert [order.quantity for order in closings()] == [Decimal(10)] * 3
     assert KillSweep.objects.get().confirmed_at is not None
+
+
+def test_a_stricter_limit_of_the_instrument_bounds_the_parts(buy: Place) -> None:
+    buy(quantity=30)
+    ScopedLimits.objects.create(scope="instrument", key="ACME", order_notional_limit=Decimal(1550))
+    kill()
+    rounds(1, 2, 3, 4)
+    assert [order.quantity for order in closings()] == [Decimal(15)] * 2
+    assert held() == {}
 
 
 # ------------------------------------------------------------------------------------------------------------- the gate

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from django.db import OperationalError, connection
 
-from portfolio import orders, services
+from portfolio import duties, orders, services
 from portfolio.brokers import OrderRequest, broker_for
 from portfolio.choices import OrderSide, OrderType, TimeInForce
 from portfolio.models import Account, Order, PaperOrder
@@ -18,7 +18,7 @@ from safety import services as safety
 from safety.models import KillSweep, SafetySettings
 from tests.portfolio.conftest import FIRST_DAY, FlakyBroker, Prices
 from tests.safety.conftest import refusing_writes
-from tradingsite.common import clock
+from tradingsite.common import background, clock
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 
@@ -301,3 +301,9 @@ def test_a_database_that_goes_away_in_a_round_leaves_the_sweep_to_the_next_one(r
     with connection.execute_wrapper(fail), pytest.raises(OperationalError):
         services.sweeps_work()
     assert rounds(1, 2).confirmed_at is not None
+
+
+def test_every_process_that_carries_work_sweeps_and_mends() -> None:
+    assert background._duties["portfolio.kill_sweep"].run is duties.sweep
+    assert background._duties["portfolio.kill_sweep"].every_s <= 1
+    assert background._duties["safety.kill_switch"].run is safety.halves_mend

@@ -52,6 +52,7 @@ from safety.models import (
     DayCounter,
     FlattenPermit,
     GateDecision,
+    KillDrill,
     KillSweep,
     KillSwitch,
     KillSwitchEvent,
@@ -295,6 +296,10 @@ class Rows:
         sentinel.write(by_file, {"reason": "stopped by file"})
         KillSwitchEvent.objects.create(scope=killed, action="killed", **who)
         sweep = KillSweep.objects.create(scope=killed, flatten=True, by="x")
+        KillDrill.objects.create(
+            by="x", processes=4, kills=3, orders=9, answered_in_s=0.1, from_call_p99_s=0.1, last_order_p99_s=0, last_order_max_s=0,
+            denied_in_s=0.1, cancelled=9, confirmed_in_s=1.5, passed=True,
+        )  # fmt: skip
         FlattenPermit.objects.create(
             sweep=sweep, number=1, client_order_id=f"flatten-{self.count}", account_id=self.account.pk, symbol="SYM1",
             side="sell", quantity=Decimal(1),
