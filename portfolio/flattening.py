@@ -178,4 +178,5 @@ def _worth_at_most(sweep: KillSweep, symbol: str) -> Decimal:
     strategy_id = None if sweep.scope == EVERYTHING else UUID(sweep.scope)
     narrower = safety.scoped_limits_of(strategy_id=strategy_id, symbol=symbol)
     limits = [safety.settings_get().order_notional_limit, *(row.order_notional_limit for row in narrower)]
-    return min(limit for limit in limits if limit is not None)
+    stated: list[Decimal] = [limit for limit in limits if limit is not None]
+    return min(stated)
