@@ -36,6 +36,11 @@ def reconcile() -> None:
     services.accounts_reconcile(simulated=False)
 
 
+def watch_drawdowns() -> None:
+    """Have the drawdown breaker look at what each account is worth."""
+    services.drawdowns_watch(wall=utcnow())
+
+
 def register() -> None:
     """Register the duties; each is safe in any number of processes at once."""
     background.register("portfolio.settle", settle, every_s=2)
@@ -43,5 +48,6 @@ def register() -> None:
     background.register("portfolio.equity", mark_equity, every_s=60)
     background.register("portfolio.reconcile", reconcile, every_s=60)
     # Twice as often as a goal is looked at, so that it waits no longer than one and a half times that.
+    background.register("portfolio.breaker", watch_drawdowns, every_s=10)
     background.register("portfolio.goals", watch_goals, every_s=15)
     background.register("portfolio.rebalances", carry_on_rebalances, every_s=5)

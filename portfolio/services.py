@@ -9,6 +9,7 @@ from portfolio.rebalances import rebalance_carry_on, rebalance_start, rebalances
 from portfolio.rebuild import Difference, positions_check, positions_rebuild
 from portfolio.reconciliation import Reconciliation, account_reconcile, accounts_reconcile
 from portfolio.sweeping import AT_ONCE_S, brokers_clear, sweeps_work
+from portfolio.watching import drawdowns_watch
 
 __all__ = [
     "AT_ONCE_S",
@@ -20,6 +21,7 @@ __all__ = [
     "account_save",
     "accounts_reconcile",
     "brokers_clear",
+    "drawdowns_watch",
     "equity_record",
     "goal_create",
     "goal_delete",

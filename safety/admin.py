@@ -18,6 +18,7 @@ from safety.models import (
     AlertEvent,
     AuditLog,
     DayCounter,
+    DrawdownBreaker,
     FlattenPermit,
     GateDecision,
     KillDrill,
@@ -50,7 +51,7 @@ class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = SafetySettings
-        fields: ClassVar = list(selectors.CODE_OF)
+        fields: ClassVar = list(selectors.SETTABLE)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,7 +68,7 @@ class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(SafetySettings)
 class SafetySettingsAdmin(ModelAdmin):
     form = LimitsForm
-    list_display = ("__str__", *selectors.CODE_OF, "updated_at", "updated_by")
+    list_display = ("__str__", *selectors.SETTABLE, "updated_at", "updated_by")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -79,7 +80,7 @@ class SafetySettingsAdmin(ModelAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: SafetySettings, form: Any, change: bool) -> None:
-        changes = {name: form.cleaned_data[name] for name in form.changed_data if name in selectors.CODE_OF}
+        changes = {name: form.cleaned_data[name] for name in form.changed_data if name in selectors.SETTABLE}
         services.limits_update(actor=actor_of(request), changes=changes, reason=form.cleaned_data["reason"])
 
 
@@ -248,6 +249,29 @@ class DayCounterAdmin(LedgerAdmin):
     list_display = ("day", "account_id", "name", "value")
     list_filter = ("name", "day")
     ordering = ("-day",)
+
+
+@admin.register(DrawdownBreaker)
+class DrawdownBreakerAdmin(LedgerAdmin):
+    list_display = ("account_id", "level", "since", "fall", "equity", "peak", "sampled_at")
+    list_filter = ("level",)
+    action_form = ReasonForm
+    actions = ("resume",)
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return _has(request, Role.OPERATOR)
+
+    @admin.action(description="Resume (needs a reason)", permissions=["operate"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[DrawdownBreaker]) -> None:
+        for row in queryset:
+            try:
+                services.breaker_resume(
+                    actor=actor_of(request), account_id=row.account_id, reason=request.POST.get("reason", "")
+                )
+            except AppError as error:
+                self.message_user(request, f"{row.account_id}: {_said(error)}", messages.ERROR)
+            else:
+                self.message_user(request, f"{row.account_id}: resumed.", messages.SUCCESS)
 
 
 @admin.register(ReconciliationBlock)

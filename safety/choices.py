@@ -33,6 +33,15 @@ class LimitScope(models.TextChoices):
     INSTRUMENT = "instrument", "Instrument"
 
 
+class BreakerLevel(models.TextChoices):
+    """How far the drawdown breaker has gone with an account, in rising order."""
+
+    NORMAL = "normal", "Normal"
+    WARN = "warn", "Warning"
+    REDUCE = "reduce", "Reduce only"
+    KILL = "kill", "Kill"
+
+
 class TradingState(models.TextChoices):
     """How freely the desk trades. HALTED is never stored: it is what a set kill switch makes of the other two."""
 

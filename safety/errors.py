@@ -39,6 +39,14 @@ class ScopedLimitsNotFound(NotFound):
     code, title = "SCOPED_LIMITS_NOT_FOUND", "This strategy or instrument has no limits of its own"
 
 
+class BreakerUnknown(NotFound):
+    code, title = "BREAKER_UNKNOWN", "The account has not been watched yet"
+
+
+class BreakerNotTripped(Conflict):
+    code, title = "BREAKER_NOT_TRIPPED", "The breaker has not tripped, so there is nothing to resume"
+
+
 class AlertNotFound(NotFound):
     code, title = "ALERT_NOT_FOUND", "There is no such alert"
 

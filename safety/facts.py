@@ -157,6 +157,7 @@ class SafetyState:
         trades_today: orders that passed today in the intent's account.
         orders_last_minute: orders that passed within the last sixty seconds in the intent's account.
         equity_peak: the highest equity of the intent's account, above which a drawdown is measured.
+        breaker_level: how far the drawdown breaker has gone with the account, as in `BreakerLevel`.
         reconciliation_pending: the books of the intent's account differ from its broker's, or were not compared yet.
         reconciliation_detail: how, for people.
     """
@@ -167,6 +168,7 @@ class SafetyState:
     trades_today: int | None = None
     orders_last_minute: int | None = None
     equity_peak: Decimal | None = None
+    breaker_level: str | None = None
     reconciliation_pending: bool | None = None
     reconciliation_detail: str = ""
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 from decimal import Context, Decimal, localcontext
 from typing import Any
 
-from safety.choices import GateCode, TradingState
+from safety.choices import BreakerLevel, GateCode, TradingState
+from safety.drawdown import LATCHED
 from safety.facts import Exposure, Limits, NarrowerLimits, OrderIntent, SafetyState, Verdict
 from safety.gate_bounds import Bound, counted, strictest
 from safety.gate_terms import (
@@ -123,12 +124,19 @@ def _closes_for_the_kill(case: _Case) -> bool:
 
 
 def _trading_state(case: _Case) -> None:
-    if case.limits.trading_state == TradingState.ACTIVE:
-        return
-    if case.limits.trading_state != TradingState.REDUCING:
+    if case.limits.trading_state not in (TradingState.ACTIVE, TradingState.REDUCING):
         raise MissingFact("the trading state is not known")
-    if not reduces_risk(case.intent, case.exposure):
+    if case.state.breaker_level not in BreakerLevel.values:
+        raise MissingFact("the level of the drawdown breaker is not known")
+    if reduces_risk(case.intent, case.exposure):
+        return
+    if case.limits.trading_state == TradingState.REDUCING:
         raise Denied("The desk only takes orders that reduce a position; this one does not.")
+    if case.state.breaker_level in LATCHED:
+        raise Denied(
+            f"The account's drawdown breaker stands at {case.state.breaker_level}: until a person resumes it, the account "
+            "only takes orders that reduce a position; this one does not."
+        )
 
 
 def _mode(case: _Case) -> None:

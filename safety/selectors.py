@@ -15,8 +15,8 @@ from django.db import Error as DatabaseFault
 from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from market.models import SYMBOL_PATTERN
-from safety import counters, killswitch, sentinel
-from safety.choices import CounterName, GateCode, LimitScope, TradingState
+from safety import counters, drawdown, killswitch, sentinel
+from safety.choices import BreakerLevel, CounterName, GateCode, LimitScope, TradingState
 from safety.errors import AlertNotFound, ScopedLimitsNotFound
 from safety.facts import NARROWABLE
 from safety.gate import Limits
@@ -26,6 +26,7 @@ from safety.models import (
     AlertEvent,
     AuditLog,
     DayCounter,
+    DrawdownBreaker,
     GateDecision,
     KillDrill,
     KillSweep,
@@ -57,6 +58,15 @@ CODE_OF: Mapping[str, GateCode] = {
     "order_rate_limit": GateCode.ORDER_RATE_EXCEEDED,
 }
 
+BREAKER_AT: Mapping[str, BreakerLevel] = {
+    "breaker_warn_at": BreakerLevel.WARN,
+    "breaker_reduce_at": BreakerLevel.REDUCE,
+    "breaker_kill_at": BreakerLevel.KILL,
+}
+
+SETTABLE = (*CODE_OF, *BREAKER_AT)
+"""Every safety setting that an admin may change."""
+
 RATE_WINDOW = timedelta(seconds=60)
 
 
@@ -73,7 +83,7 @@ def limits_current() -> Limits:
 
 def limits_as_json(row: SafetySettings) -> dict[str, Any]:
     """Return every limit, money as decimal strings."""
-    return {name: _plain(getattr(row, name)) for name in CODE_OF}
+    return {name: _plain(getattr(row, name)) for name in SETTABLE}
 
 
 def scoped_limits() -> QuerySet[ScopedLimits]:
@@ -164,11 +174,13 @@ def day_start() -> datetime:
 def safety_status() -> dict[str, Any]:
     """Return how the desk is protected now: switch, mode, every limit and its use today."""
     row = settings_get()
+    watched = list(breakers())
     everything = killswitch.state()
     used = DayCounter.objects.filter(
         day=counters.trading_day(), name=CounterName.TRADES, scope=counters.WHOLE
     ).aggregate(sum=Sum("value"), max=Max("value"))
-    decisions = GateDecision.objects.filter(created_at__gte=day_start(), preview=False)
+    today = day_start()
+    decisions = GateDecision.objects.filter(created_at__gte=today, preview=False)
     largest = decisions.filter(allowed=True).aggregate(
         notional=Max("notional"), position=Max("resulting_value"), exposure=Max("resulting_exposure"),
         data_age_s=Max("data_age_s"),
@@ -182,6 +194,8 @@ def safety_status() -> dict[str, Any]:
         "exposure_limit": _money(largest["exposure"]),
         "data_max_age_s": largest["data_age_s"] or 0,
         "order_rate_limit": _busiest_minute(),
+        "drawdown_limit": _money(max((each.fall for each in watched), default=None)),
+        "daily_loss_limit": _money(max([Decimal(0), *(-each.day_pnl for each in watched if each.sampled_at >= today)])),
     }
     values = limits_as_json(row)
     return {
@@ -192,6 +206,7 @@ def safety_status() -> dict[str, Any]:
         "scoped_limits": [
             {"scope": row.scope, "key": row.key, "limits": scoped_limits_as_json(row)} for row in scoped_limits()
         ],
+        "breakers": [breaker_as_json(each) for each in watched],
         "killed_strategies": killed_strategies(),
         "reconciliation_blocks": _blocks_as_json(),
         "kill_sweeps": [sweep_as_json(sweep) for sweep in sweeps_shown()],
@@ -284,6 +299,40 @@ def sweep_as_json(sweep: KillSweep) -> dict[str, Any]:
         "confirmed_at": None if sweep.confirmed_at is None else rfc3339(sweep.confirmed_at),
         "confirmed_in_s": confirmed_in,
         "remaining": {"orders": [], "positions": [], "unreachable": [], **sweep.remaining},
+    }
+
+
+def breaker_thresholds() -> dict[BreakerLevel, Decimal]:
+    """Return the drawdown from which each level of the breaker holds."""
+    row = settings_get()
+    return {level: getattr(row, name) for name, level in BREAKER_AT.items()}
+
+
+def breakers() -> QuerySet[DrawdownBreaker]:
+    """Return what the drawdown breaker knows of every account that it watches."""
+    return DrawdownBreaker.objects.all()
+
+
+def breaker_of(account_id: UUID) -> DrawdownBreaker | None:
+    """Return what the drawdown breaker knows of an account; None before its first sample."""
+    return DrawdownBreaker.objects.filter(pk=account_id).first()
+
+
+def just_sampled(row: DrawdownBreaker, wall: datetime) -> bool:
+    """Say whether another look at the account would come too soon to count."""
+    return wall - row.sampled_at < timedelta(seconds=drawdown.APART_S)
+
+
+def breaker_as_json(row: DrawdownBreaker) -> dict[str, Any]:
+    """Return an account's breaker as people see it; fractions and money as decimal strings."""
+    return {
+        "account_id": str(row.account_id),
+        "level": row.level,
+        "since": rfc3339(row.since),
+        "drawdown": decimal_string(row.fall),
+        "equity": decimal_string(row.equity),
+        "peak": decimal_string(row.peak),
+        "sampled_at": rfc3339(row.sampled_at),
     }
 
 

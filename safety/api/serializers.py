@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from rest_framework import serializers
 
 from safety.alerting.api.serializers import AlertEmailShown
-from safety.choices import SETTABLE_STATES, AlertKind, Door, GateCode, LimitScope, Severity, TradingState
+from safety.choices import SETTABLE_STATES, AlertKind, BreakerLevel, Door, GateCode, LimitScope, Severity, TradingState
 from safety.models import EVERYTHING, AlertEvent, AuditLog, GateDecision, KillSwitchEvent
 from tradingsite.common.api.serializers import (
     DecimalStringField,
@@ -15,7 +15,7 @@ from tradingsite.common.api.serializers import (
     UtcDateTimeField,
 )
 
-_ZERO, _ONE = Decimal(0), Decimal(1)
+_ZERO, _ONE, _LEAST = Decimal(0), Decimal(1), Decimal("0.0001")
 
 
 class WholeNumberField(serializers.IntegerField):
@@ -142,6 +142,21 @@ class KilledStrategy(KillSwitchState):
     strategy_id = serializers.CharField()
 
 
+class Breaker(StrictSerializer):
+    account_id = serializers.UUIDField()
+    level = serializers.ChoiceField(choices=BreakerLevel.values)
+    since = serializers.CharField(help_text="When the level was reached; RFC 3339.")
+    drawdown = serializers.CharField(help_text="Below the peak, as a fraction: the smaller of raw and smoothed.")
+    equity = serializers.CharField()
+    peak = serializers.CharField(help_text="The highest equity since the beginning or the last resume.")
+    sampled_at = serializers.CharField(help_text="RFC 3339.")
+
+
+class BreakerResumeRequest(StrictSerializer):
+    account_id = serializers.UUIDField()
+    reason = serializers.CharField(max_length=1000, help_text="Why it is safe to go on.")
+
+
 class Block(StrictSerializer):
     account_id = serializers.UUIDField()
     code = serializers.CharField(help_text="The kind of mismatch.")
@@ -174,6 +189,9 @@ class Limits(StrictSerializer):
     daily_loss_limit = DecimalStringField(minimum=_ZERO)
     drawdown_limit = DecimalStringField(minimum=_ZERO, maximum=_ONE)
     order_rate_limit = WholeNumberField(min_value=0, max_value=1_000_000)
+    breaker_warn_at = DecimalStringField(minimum=_LEAST, maximum=_ONE)
+    breaker_reduce_at = DecimalStringField(minimum=_LEAST, maximum=_ONE)
+    breaker_kill_at = DecimalStringField(minimum=_LEAST, maximum=_ONE)
 
 
 class ScopedLimits(StrictSerializer):
@@ -220,6 +238,7 @@ class Status(Limits):
     trading_day = serializers.DateField()
     kill_switch = KillSwitchState()
     scoped_limits = ScopedLimitsInForce(many=True, help_text="What narrows the limits for a strategy or instrument.")
+    breakers = Breaker(many=True, help_text="How far the drawdown breaker has gone with each account that trades.")
     killed_strategies = KilledStrategy(many=True)
     reconciliation_blocks = Block(many=True, help_text="Accounts whose books differ from their broker's; they rest.")
     last_kill_drill = Drill(allow_null=True, help_text="Null while there was none.")

@@ -17,6 +17,7 @@ urlpatterns = [
     route("safety", views.SafetyView, "safety"),
     route("safety/kill", views.KillView, "safety-kill"),
     route("safety/resume", views.ResumeView, "safety-resume"),
+    route("safety/breaker/resume", views.BreakerResumeView, "safety-breaker-resume"),
     route("safety/limits", views.LimitsView, "safety-limits"),
     route(r"safety/limits/(?P<scope>[^/]+)/(?P<key>[^/]+)", views.ScopedLimitsView, "safety-scoped-limits"),
     re_path(

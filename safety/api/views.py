@@ -74,6 +74,18 @@ class ResumeView(ApiView):
         return Response(selectors.kill_status(scope))
 
 
+class BreakerResumeView(ApiView):
+    """Let an account trade again that the drawdown breaker has stopped; a person, with a reason."""
+
+    roles: ClassVar = {"post": Role.OPERATOR}
+
+    @extend_schema(operation_id="safety_breaker_resume", request=shapes.BreakerResumeRequest, responses=shapes.Breaker)
+    def post(self, request: Request) -> Response:
+        body = validated(shapes.BreakerResumeRequest, request.data)
+        row = services.breaker_resume(actor=self.actor, account_id=body["account_id"], reason=body["reason"])
+        return Response(selectors.breaker_as_json(row))
+
+
 class LimitsView(ApiView):
     """Every limit of the gate. `If-Match` guards a change against another one."""
 

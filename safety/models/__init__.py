@@ -1,6 +1,6 @@
 """Limits, the kill switch, what is held against accounts, and the ledgers: verdicts, alerts, audit."""
 
-from safety.models.accounts import ReconciliationBlock
+from safety.models.accounts import DrawdownBreaker, ReconciliationBlock
 from safety.models.alert_rules import (
     AlertCursor,
     AlertEmail,
@@ -27,6 +27,7 @@ __all__ = [
     "AlertState",
     "AuditLog",
     "DayCounter",
+    "DrawdownBreaker",
     "FlattenPermit",
     "GateDecision",
     "KillDrill",

@@ -3,9 +3,10 @@
 from decimal import Decimal
 from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from safety.choices import SETTABLE_STATES, CounterName, LimitScope, TradingState
 from tradingsite.common.bases import Entity
@@ -13,6 +14,7 @@ from tradingsite.common.clock import utcnow
 from tradingsite.common.decimals import ExactField, MoneyField
 
 SETTINGS_ID = 1
+_SHARE = [MinValueValidator(Decimal("0.0001")), MaxValueValidator(Decimal(1))]
 _FRACTION = [MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(1))]
 
 
@@ -84,6 +86,21 @@ class SafetySettings(models.Model):
         validators=[MaxValueValidator(1_000_000)],
         help_text="Orders that may pass the gate per account within sixty seconds; 0 allows none.",
     )
+    breaker_warn_at = ExactField(
+        default=Decimal("0.1"),
+        validators=_SHARE,
+        help_text="Drawdown of an account from which an alert is raised; 0.1 is ten percent.",
+    )
+    breaker_reduce_at = ExactField(
+        default=Decimal("0.15"),
+        validators=_SHARE,
+        help_text="Drawdown from which an account only takes orders that make a position smaller, until resumed.",
+    )
+    breaker_kill_at = ExactField(
+        default=Decimal("0.25"),
+        validators=_SHARE,
+        help_text="Drawdown of one account from which everything is stopped.",
+    )
     version = models.PositiveIntegerField(default=1, editable=False)
     updated_at = models.DateTimeField(default=utcnow, editable=False)
     updated_by = models.CharField(max_length=150, blank=True, default="", editable=False)
@@ -101,12 +118,26 @@ class SafetySettings(models.Model):
                 condition=Q(price_collar__gte=0, price_collar__lte=1), name="safety_settings_price_collar"
             ),
             models.CheckConstraint(
+                condition=Q(
+                    breaker_warn_at__gt=0,
+                    breaker_reduce_at__gte=F("breaker_warn_at"),
+                    breaker_kill_at__gte=F("breaker_reduce_at"),
+                ),
+                name="safety_settings_breaker_rises",
+            ),
+            models.CheckConstraint(
                 condition=Q(drawdown_limit__gte=0, drawdown_limit__lte=1), name="safety_settings_drawdown_limit"
             ),
         ]
 
     def __str__(self) -> str:
         return f"Safety settings, version {self.version}"
+
+    def clean(self) -> None:
+        """Refuse breaker levels that do not rise, naming both that do not."""
+        for lower, upper in (("breaker_warn_at", "breaker_reduce_at"), ("breaker_reduce_at", "breaker_kill_at")):
+            if getattr(self, lower) > getattr(self, upper):
+                raise ValidationError({lower: f"Must be at most {upper}.", upper: f"Must be at least {lower}."})
 
 
 def _narrowing(name: str) -> Any:

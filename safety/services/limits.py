@@ -40,7 +40,7 @@ def limits_update(
         if expected_version is not None and row.version != expected_version:
             raise PreconditionFailed(f"The limits are at version {row.version}, not {expected_version}.")
         before = selectors.limits_as_json(row)
-        _apply_limits(row, changes, selectors.CODE_OF)
+        _apply_limits(row, changes, selectors.SETTABLE)
         after = selectors.limits_as_json(row)
         changed = {name for name in after if after[name] != before[name]}
         if not changed:
@@ -152,7 +152,12 @@ def _apply_limits(row: models.Model, changes: Mapping[str, Any], known: Collecti
     try:
         row.full_clean(validate_unique=False, validate_constraints=False)
     except ValidationError as error:
+        # Of two that contradict each other, the one that was given is told.
+        found = {name: messages for name, messages in error.message_dict.items() if name in changes}
         raise ValidationFailed(
             "Some limits are not valid.",
-            errors=[FieldError(name, "invalid", " ".join(messages)) for name, messages in error.message_dict.items()],
+            errors=[
+                FieldError(name, "invalid", " ".join(messages))
+                for name, messages in (found or error.message_dict).items()
+            ],
         ) from None

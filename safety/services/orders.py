@@ -7,7 +7,7 @@ from decimal import Decimal
 from django.db import connection
 
 from safety import counters, gate, killswitch, selectors
-from safety.choices import CounterName, LimitScope
+from safety.choices import BreakerLevel, CounterName, LimitScope
 from safety.facts import NARROWABLE
 from safety.models import GateDecision, ScopedLimits
 from tradingsite.common.actor import Actor
@@ -39,6 +39,7 @@ def order_check(
         account_id=intent.account_id, strategy_id=intent.strategy_id, symbol=intent.symbol
     )
     blocks = list(selectors.reconciliation_blocks(account_id=intent.account_id))
+    breaker = selectors.breaker_of(intent.account_id)
     switch = killswitch.state(strategy_id=intent.strategy_id)
     permitted = _flatten_permitted(intent, switch)
     if permitted:
@@ -50,7 +51,9 @@ def order_check(
         flatten_permitted=permitted,
         trades_today=trades[counters.WHOLE] + trades_ahead,
         orders_last_minute=rates[counters.WHOLE] + trades_ahead,
-        equity_peak=exposure.starting_equity,
+        # The smoothed peak: one wrong price would otherwise make every later one a drawdown.
+        equity_peak=exposure.starting_equity if breaker is None else breaker.smoothed_peak,
+        breaker_level=BreakerLevel.NORMAL.value if breaker is None else breaker.level,
         reconciliation_pending=bool(blocks),
         reconciliation_detail=" ".join(f"{block.code}: {block.detail}".rstrip(": ") + "." for block in blocks),
     )

@@ -52,6 +52,7 @@ TABLE: dict[str, str] = {
     "GET /safety": "viewer",
     "POST /safety/kill": "operator",
     "POST /safety/resume": "operator",
+    "POST /safety/breaker/resume": "operator",
     "GET /safety/limits": "viewer",
     "PUT /safety/limits": "admin",
     "PATCH /safety/limits": "admin",

@@ -50,6 +50,7 @@ from safety.models import (
     AlertState,
     AuditLog,
     DayCounter,
+    DrawdownBreaker,
     FlattenPermit,
     GateDecision,
     KillDrill,
@@ -306,6 +307,10 @@ class Rows:
         )  # fmt: skip
         DayCounter.objects.create(day=utcnow().date(), account_id=uuid7(), name="trades", value=self.count)
         ScopedLimits.objects.create(scope="strategy", key=str(uuid7()), position_limit=Decimal(self.count))
+        DrawdownBreaker.objects.create(
+            account_id=uuid7(), sampled_at=utcnow(), equity=90, smoothed=90, peak=100, smoothed_peak=100,
+            fall=Decimal("0.1"),
+        )  # fmt: skip
         ReconciliationBlock.objects.create(account_id=uuid7(), code="CASH_MISMATCH", detail="10 less")
         for allowed, code in ((True, ""), (False, "POSITION_EXCEEDS_LIMIT")):
             GateDecision.objects.create(

@@ -61,7 +61,12 @@ LIMITS = Limits(
     order_rate_limit=600,
 )
 STATE = SafetyState(
-    kill_switch_active=False, trades_today=0, orders_last_minute=0, equity_peak=D(100_000), reconciliation_pending=False
+    kill_switch_active=False,
+    trades_today=0,
+    orders_last_minute=0,
+    equity_peak=D(100_000),
+    breaker_level="normal",
+    reconciliation_pending=False,
 )
 _BASES = {"intent": INTENT, "exposure": EXPOSURE, "limits": LIMITS, "state": STATE}
 _HOME = {name: group for group, base in _BASES.items() for name in base.__dataclass_fields__}

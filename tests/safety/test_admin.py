@@ -15,6 +15,7 @@ from safety.models import (
     AlertEvent,
     AuditLog,
     DayCounter,
+    DrawdownBreaker,
     GateDecision,
     KillSwitch,
     KillSwitchEvent,
@@ -22,13 +23,14 @@ from safety.models import (
     SafetySettings,
     ScopedLimits,
 )
-from tests.safety.cases import EXPOSURE, INTENT, STRATEGY
+from tests.safety.cases import EXPOSURE, INTENT, STRATEGY, D
 from tradingsite.common.actor import Actor
+from tradingsite.common.clock import utcnow
 
 pytestmark = pytest.mark.django_db
 
 Browser = Callable[..., Client]
-LEDGERS = [AlertEvent, AuditLog, DayCounter, GateDecision, KillSwitchEvent, ReconciliationBlock]
+LEDGERS = [AlertEvent, AuditLog, DayCounter, DrawdownBreaker, GateDecision, KillSwitchEvent, ReconciliationBlock]
 DESK = Actor.system("test")
 
 
@@ -42,6 +44,7 @@ def fill() -> None:
     services.kill(actor=DESK, reason="r", scope=STRATEGY)
     services.order_check(intent=INTENT, exposure=EXPOSURE, actor=DESK, consume=True)
     ScopedLimits.objects.create(scope="strategy", key=str(STRATEGY), position_limit=1)
+    services.breaker_sample(account_id=STRATEGY, equity=D(90), peak=D(100), day_pnl=D(0), at=utcnow())
     services.reconciliation_block(actor=DESK, account_id=STRATEGY, code="CASH_MISMATCH")
     DayCounter.objects.get_or_create(day="2026-01-05", account_id=STRATEGY, name="trades")
 
@@ -141,6 +144,16 @@ def test_a_clerk_with_djangos_own_permissions_but_no_role_may_not_kill(browser: 
     clerk.groups.add(Group.objects.get_or_create(name="operator")[0])
     act(browser(clerk), "kill")
     assert killswitch.is_active()
+
+
+def test_the_breaker_is_resumed_in_the_admin_with_a_reason_and_by_an_operator(browser: Browser) -> None:
+    fill()
+    row = DrawdownBreaker.objects.get()
+    page, body = url(DrawdownBreaker, "changelist"), {"action": "resume", "_selected_action": [row.pk]}
+    assert b"Say why it is safe to go on." in browser("admin").post(page, {**body, "reason": ""}, follow=True).content
+    assert b"resumed" in browser("admin").post(page, {**body, "reason": "looked"}, follow=True).content
+    row.refresh_from_db()
+    assert (row.peak, row.fall) == (90, 0)
 
 
 def test_alerts_are_acknowledged_in_the_admin(browser: Browser) -> None:

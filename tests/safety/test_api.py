@@ -143,7 +143,9 @@ def test_an_admin_changes_one_limit(api: Api) -> None:
 
 def test_put_needs_every_limit(api: Api) -> None:
     client = api("admin")
-    body = {name: value for name, value in client.get("/api/safety/limits").json().items() if name in selectors.CODE_OF}
+    body = {
+        name: value for name, value in client.get("/api/safety/limits").json().items() if name in selectors.SETTABLE
+    }
     assert client.put("/api/safety/limits", {**body, "position_limit": "70000"}, format="json").status_code == 200
     body.pop("paper_mode")
     refused = client.put("/api/safety/limits", body, format="json")

@@ -31,6 +31,11 @@ BREACHES: dict[GateCode, list[dict[str, Any]]] = {
         {"trading_state": None},
         {"trading_state": "whatever"},
         {"trading_state": "reducing", **LONG},
+        {"breaker_level": "reduce"},
+        {"breaker_level": "kill"},
+        {"breaker_level": None},
+        {"breaker_level": "tripped"},
+        {"breaker_level": "reduce", "side": "sell", **LONG, "quantity": D(11)},
         {"trading_state": "reducing", "side": "sell", **LONG, "quantity": D(11)},
         {"trading_state": "reducing", "side": "sell", **LONG, "open_sell_quantity": D(1)},
         {"trading_state": "reducing", "side": "sell", **LONG, "open_sell_quantity": None},
@@ -265,6 +270,12 @@ def test_a_reducing_order_passes_counts_losses_and_what_it_makes_smaller(beyond:
     assert judged(side="sell", **{**LONG, **beyond}).allowed
     assert judged(side="buy", position_quantity=D(-10), **beyond).allowed
     assert not judged(**beyond).allowed
+
+
+def test_a_tripped_breaker_lets_orders_pass_that_reduce_and_a_warning_lets_all_pass() -> None:
+    assert judged(side="sell", **LONG, breaker_level="reduce").allowed
+    assert judged(side="sell", **LONG, breaker_level="kill").allowed
+    assert judged(breaker_level="warn").allowed
 
 
 def test_hummingbots_sign_a_gain_never_trips_the_loss_limit_and_a_loss_always_does() -> None:

@@ -1,0 +1,47 @@
+"""Telling safety what accounts are worth, often enough for its breaker."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from django.db.models import Exists, Max, OuterRef
+
+from portfolio.equity import equity_at_day_start, valuation
+from portfolio.models import Account, EquitySnapshot, Fill
+from safety import selectors as safety
+from safety.services import breaker_sample
+
+
+def drawdowns_watch(*, wall: datetime) -> int:
+    """Have the breaker look at every account that has traded and that nobody has looked at a moment ago.
+
+    An account with a position that has no price is left out: the breaker judges no guesses, and the gate takes no order
+    of it that adds to a risk, since its equity is a missing fact.
+
+    Returns:
+        How many accounts were looked at.
+    """
+    looked = 0
+    for account in Account.objects.filter(Exists(Fill.objects.filter(account=OuterRef("pk")))):
+        seen = safety.breaker_of(account.pk)
+        if seen is not None and safety.just_sampled(seen, wall):
+            continue
+        worth = valuation(account=account, wall=wall)
+        if not worth.complete:
+            continue
+        breaker_sample(
+            account_id=account.pk,
+            equity=worth.equity,
+            peak=worth.equity if seen is not None else _highest(account),
+            day_pnl=worth.equity - equity_at_day_start(account),
+            at=wall,
+        )
+        looked += 1
+    return looked
+
+
+def _highest(account: Account) -> Decimal:
+    """Return the highest equity that the curve of an account remembers, at least what it began with."""
+    curve = EquitySnapshot.objects.filter(account=account)
+    highest: Decimal | None = curve.aggregate(highest=Max("equity"))["highest"]
+    began_with: Decimal = account.starting_cash
+    return began_with if highest is None else max(highest, began_with)
