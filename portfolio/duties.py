@@ -47,7 +47,7 @@ def register() -> None:
     background.register("portfolio.kill_sweep", sweep, every_s=1)
     background.register("portfolio.equity", mark_equity, every_s=60)
     background.register("portfolio.reconcile", reconcile, every_s=60)
-    # Twice as often as a goal is looked at, so that it waits no longer than one and a half times that.
     background.register("portfolio.breaker", watch_drawdowns, every_s=10)
+    # Twice as often as a goal is looked at, so that it waits no longer than one and a half times that.
     background.register("portfolio.goals", watch_goals, every_s=15)
     background.register("portfolio.rebalances", carry_on_rebalances, every_s=5)

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('safety', '0008_kill_sweeps'),
+        ('safety', '0009_kill_drills'),
     ]
 
     operations = [
