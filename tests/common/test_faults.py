@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -45,22 +45,22 @@ def test_a_duty_goes_on_after_any_fault(fault: Exception, caplog: pytest.LogCapt
 
 
 @pytest.fixture
-def hanging_publish() -> Iterator[Callable[[str], None]]:
+def hanging_publish() -> Iterator[Callable[[Sequence[str]], None]]:
     """Publishing to a server that takes connections and never answers; once the test is over it does nothing."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
         # Without the client's own retries, which draw from `random` beside the tests that must not see it change.
         client = redis.Redis(port=server.getsockname()[1], socket_timeout=1, retry=Retry(NoBackoff(), 0))
 
-        def publish(text: str) -> None:
+        def publish(texts: Sequence[str]) -> None:
             if not over.is_set():
-                client.publish("trial", text)
+                client.publish("trial", texts[0])
 
         yield publish
         over.set()
 
 
-def test_a_redis_that_hangs_holds_nobody_up_who_has_news(hanging_publish: Callable[[str], None]) -> None:
+def test_a_redis_that_hangs_holds_nobody_up_who_has_news(hanging_publish: Callable[[Sequence[str]], None]) -> None:
     sender = transport.Sender(hanging_publish, pause_s=0.01)
     began = time.monotonic()
     for _ in range(20):
@@ -79,10 +79,10 @@ def test_news_wait_in_order_for_a_redis_that_is_away() -> None:
     away, sent = threading.Event(), []
     away.set()
 
-    def publish(text: str) -> None:
+    def publish(texts: Sequence[str]) -> None:
         if away.is_set():
             raise RedisError("away")
-        sent.append(json.loads(text)["seq"])
+        sent.extend(json.loads(text)["seq"] for text in texts)
 
     sender = transport.Sender(publish, pause_s=0.01)
     for number in range(5):
@@ -98,10 +98,10 @@ def test_when_more_news_wait_than_are_kept_the_sockets_are_told_to_ask() -> None
     away, sent = threading.Event(), []
     away.set()
 
-    def publish(text: str) -> None:
+    def publish(texts: Sequence[str]) -> None:
         if away.is_set():
             raise RedisError("away")
-        sent.append(json.loads(text))
+        sent.extend(json.loads(text) for text in texts)
 
     sender = transport.Sender(publish, pause_s=0.01, kept=3)
     for number in range(10):

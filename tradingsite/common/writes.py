@@ -5,6 +5,7 @@ trip to the database, and the trips are most of what a short step costs. Postgre
 statement; SQLite, to which no trip leads, takes the same statements one after another in a transaction.
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -80,14 +81,16 @@ def update(model: type[models.Model], key: Mapping[str, Any], fields: Mapping[st
 
 def insert(row: models.Model) -> Write:
     """Return an INSERT of a row that the database does not have yet; a key that it gives is not read back."""
-    names, params = [], []
-    for field in row._meta.concrete_fields:
-        if field.primary_key and row.pk is None:
-            continue
-        names.append(f'"{field.column}"')
-        params.append(field.get_db_prep_save(field.pre_save(row, True), connection=connection))
-    places = ", ".join(["%s"] * len(names))
-    return Write(f'INSERT INTO "{row._meta.db_table}" ({", ".join(names)}) SELECT {places} WHERE true', params)
+    text, fields = _insertion(type(row), row.pk is not None)
+    return Write(text, [field.get_db_prep_save(field.pre_save(row, True), connection=connection) for field in fields])
+
+
+@functools.cache
+def _insertion(model: type[models.Model], keyed: bool) -> tuple[str, list["models.Field[Any, Any]"]]:
+    fields = [field for field in model._meta.concrete_fields if keyed or not field.primary_key]
+    names = ", ".join(f'"{field.column}"' for field in fields)
+    places = ", ".join(["%s"] * len(fields))
+    return f'INSERT INTO "{model._meta.db_table}" ({names}) SELECT {places} WHERE true', fields
 
 
 def kept(*rows: models.Model) -> None:

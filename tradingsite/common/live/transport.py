@@ -5,13 +5,14 @@ message here costs a moment: the row is in the database and the number tells the
 """
 
 import atexit
+import contextlib
 import functools
 import json
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import redis
@@ -22,6 +23,7 @@ from tradingsite.common.live.hub import RESYNC, channel_name, hub
 logger = logging.getLogger(__name__)
 
 KEPT = 10_000
+TOGETHER = 100
 FAREWELL_S = 1.0
 
 
@@ -33,20 +35,27 @@ def _redis() -> tuple[redis.Redis, str]:
     return client, channel_name()
 
 
-def _publish(text: str) -> None:
+def _publish(texts: Sequence[str]) -> None:
     client, channel = _redis()
-    client.publish(channel, text)
+    with client.pipeline(transaction=False) as together:
+        for text in texts:
+            together.publish(channel, text)
+        together.execute()
 
 
 class Sender:
     """Publishes from a thread of its own, in order: a Redis that hangs must not hold up a run, its lease or a request.
+
+    What waits leaves together. When that fails, all of it is sent again: a hub may hear a message twice, by its number.
 
     Args:
         pause_s: between two tries while Redis is away.
         kept: how many messages wait for it; beyond that all are dropped, and the sockets are told to ask anew.
     """
 
-    def __init__(self, publish: Callable[[str], None] = _publish, *, pause_s: float = 0.5, kept: int = KEPT) -> None:
+    def __init__(
+        self, publish: Callable[[Sequence[str]], None] = _publish, *, pause_s: float = 0.5, kept: int = KEPT
+    ) -> None:
         self._publish = publish
         self._pause_s = pause_s
         self._waiting: queue.Queue[str] = queue.Queue(kept)
@@ -86,18 +95,24 @@ class Sender:
 
     def _run(self) -> None:
         while True:
-            text = self._waiting.get()
+            texts = [self._waiting.get(), *self._more()]
             failing = False
             while True:
                 try:
-                    self._publish(text)
+                    self._publish(texts)
                     break
                 except (redis.RedisError, OSError) as error:
                     if not failing:
                         logger.warning("live events wait for Redis: %s", error)
                     failing = True
                     time.sleep(self._pause_s)
-            self._waiting.task_done()
+            for _ in texts:
+                self._waiting.task_done()
+
+    def _more(self) -> Iterator[str]:
+        with contextlib.suppress(queue.Empty):
+            for _ in range(TOGETHER - 1):
+                yield self._waiting.get_nowait()
 
 
 _sender = Sender()
