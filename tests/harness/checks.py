@@ -7,9 +7,10 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -131,7 +132,7 @@ def locks_out_of_date() -> list[str]:
     wrong = []
     for lock, pins, lines in (
         ("requirements.txt", runtime, declared["dependencies"]),
-        ("tests/requirements.txt", tests, declared["optional-dependencies"]["test"]),
+        ("tests/requirements.txt", tests, _extra("test", declared)),
     ):
         for line in lines:
             wanted = Requirement(line)
@@ -139,6 +140,18 @@ def locks_out_of_date() -> list[str]:
             if pinned is None or not wanted.specifier.contains(pinned):
                 wrong.append(f"{lock}: {line} is declared, {pinned or 'nothing'} is locked (make lock)")
     return wrong
+
+
+def _extra(name: str, declared: Mapping[str, Any]) -> list[str]:
+    """Return what an extra asks for; where it names another extra of this project, what that one does."""
+    found = []
+    for line in declared["optional-dependencies"][name]:
+        wanted = Requirement(line)
+        if canonicalize_name(wanted.name) == canonicalize_name(declared.get("name", "")):
+            found += [asked for extra in sorted(wanted.extras) for asked in _extra(extra, declared)]
+        else:
+            found.append(line)
+    return found
 
 
 def _locked(path: Path) -> dict[str, str]:

@@ -124,6 +124,24 @@ def test_an_address_given_in_the_environment_is_taken_as_it_is(monkeypatch: pyte
         assert found.url == "postgres://somewhere/else"
 
 
+def test_an_extra_that_another_one_asks_for_has_to_be_locked_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "a-desk"\ndependencies = []\n[project.optional-dependencies]\n'
+        'broker = ["client~=1.0"]\ntest = ["a_desk[broker]", "pytest==9.1.1"]\n'
+    )
+    (tmp_path / "requirements.txt").write_text("")
+    (tmp_path / "tests" / "requirements.txt").write_text("pytest==9.1.1\n")
+    assert checks.locks_out_of_date() == [
+        "tests/requirements.txt: client~=1.0 is declared, nothing is locked (make lock)"
+    ]
+    (tmp_path / "tests" / "requirements.txt").write_text("client==1.4\npytest==9.1.1\n")
+    assert checks.locks_out_of_date() == []
+
+
 def test_a_dependency_that_the_lock_misses_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "ROOT", tmp_path)
     (tmp_path / "tests").mkdir()
