@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from executions.choices import ExecutionStatus
+from executions.choices import TERMINAL, ExecutionStatus
 from executions.errors import LeaseLost
 from executions.models import WorkflowExecution
 from executions.news import news_of, news_written, status_event, written_with_news
@@ -68,10 +68,10 @@ def claim(
     while True:
         since = time.monotonic()
         run = RUNS.first(execution_id)
-        if run is None or (run.fence, run.attempts) == seen:
+        if run is None or run.updated_at == seen or run.status in TERMINAL or run.cancel_requested_at is not None:
             return None
         # What is told of the claim was read before it: a change in between is a reason to look again, once each.
-        seen = (run.fence, run.attempts)
+        seen = run.updated_at
         beginning = begin(run)
         if beginning is not None and _claimed(run, worker, beginning):
             return Claim(execution_id, run.fence, worker, since, run, begun=True)
@@ -87,6 +87,8 @@ def _claimed(run: WorkflowExecution, worker: str, beginning: Beginning | None = 
         "id": run.pk,
         "fence": run.fence,
         "attempts": run.attempts,
+        # Each write to the run or its steps sets it, also those of a worker whose lease has run out.
+        "updated_at": run.updated_at,
         "status": free,
         "cancel_requested_at": NOT_CANCELLED,
         "max_attempts": Sql("attempts < max_attempts"),

@@ -52,8 +52,8 @@ class RunLedger:
 
         def begin(run: WorkflowExecution) -> Beginning | None:
             nonlocal begun, before
-            # Large outputs are read when a step wants them: few runs have one. After the run, whose fence and attempts
-            # tell when somebody has changed a step since.
+            # Large outputs are read when a step wants them: few runs have one. After the run, whose `updated_at` tells
+            # the claim when somebody has changed a step since.
             steps[:] = STEPS.all(run.pk)
             action = next_action(_states(steps), cancel_requested=run.cancel_requested_at is not None)
             if not isinstance(action, RunStep) or not killswitch.open_in_files(strategy_id=run.strategy_id):
@@ -186,9 +186,19 @@ class RunLedger:
             if status == ExecutionStatus.CANCELLED:
                 _cancel_open(self.steps)
             elif status == ExecutionStatus.FAILED:
+                self._fail_begun(code, message)
                 StepExecution.objects.filter(execution=run, status=StepStatus.PENDING).update(status=StepStatus.SKIPPED)
             tell_status(run)
             endings.note(run)
+
+    def _fail_begun(self, code: str, message: str) -> None:
+        """Let a step that was under way when a worker was lost end with its run, which nobody carries on."""
+        for step in self.steps:
+            if step.status == StepStatus.RUNNING:
+                step.status, step.completed_at = StepStatus.FAILED, utcnow()
+                step.error_code, step.error_message = code[:60], storable(message)
+                step.save()
+                tell_step(step)
 
     def _over(self, status: str, code: str, message: str, *, progress: float) -> dict[str, Any]:
         """Let the run have ended, and return what its row says of that."""

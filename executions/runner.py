@@ -135,11 +135,14 @@ def _carry_step(ledger: RunLedger, step: StepExecution, lease: Lease) -> StepExe
                 try:
                     lease.pause(min(FIRST_PAUSE_S * 2.0 ** (tries - 1), BACKOFF_MAX_S))
                 except RunHalted as halted:
-                    ledger.step_fail(step, KillSwitchActive.code, halted.detail, logs=step.logs)
-                    return None
-                ledger.step_start(step)
-                continue
+                    failure = StepFailure(KillSwitchActive.code, halted.detail, retryable=False)
+                else:
+                    ledger.step_start(step)
+                    continue
             ledger.step_fail(step, failure.code, failure.message, logs=step.logs)
+            if failure.code == KillSwitchActive.code:
+                # The desk's doing, not the step's: a run that may go on after a failure ends here all the same.
+                ledger.fail(failure.code, failure.message)
             return None
         except (HandOver, RunCancelled):
             step.logs = reporter.close()

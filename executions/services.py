@@ -16,6 +16,7 @@ from executions.errors import ExecutionFinished, ExecutionNotRetryable, Strategy
 from executions.models import EarlierTask, StepExecution, WorkflowExecution
 from executions.news import news_of, news_written, status_event, tell_status, written_with_news
 from market.selectors import symbols_known
+from safety.errors import KillSwitchActive
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
@@ -277,8 +278,8 @@ def execution_retry(*, actor: Actor, execution: WorkflowExecution) -> WorkflowEx
     run.error_code = run.error_message = ""
     run.queued_at = now
     run.save()
-    # A failed step that its run was told to pass over stays as it is: the run went on after it.
-    passed_over = Q(status=StepStatus.FAILED, on_error=OnError.CONTINUE)
+    # A failed step that its run was told to pass over stays as it is: the run went on after it. Not so after a halt.
+    passed_over = Q(status=StepStatus.FAILED, on_error=OnError.CONTINUE) & ~Q(error_code=KillSwitchActive.code)
     run.steps.exclude(passed_over).exclude(status=StepStatus.COMPLETED).update(
         status=StepStatus.PENDING, error_code="", error_message="", started_at=None, completed_at=None
     )

@@ -1,15 +1,13 @@
 """Celery's door to the runner."""
 
-import contextlib
 import threading
 import time
-from collections.abc import Iterator
 from uuid import UUID
 
-from celery import Task, shared_task
+from celery import Task, current_app, shared_task
 from celery.worker import state
 
-from executions.calls import TASK
+from executions.calls import QUEUE, TASK
 from executions.runner import run_execution
 from tradingsite.common import lifecycle, pulled, wake
 
@@ -19,25 +17,15 @@ LINGER_S = 0.25
 
 
 class Crew:
-    """The threads of this process that carry runs.
+    """The threads of this process that carry runs, by turns.
 
     One that has ended its run looks for the next where it was written, and stays a moment if there is none: it stands
     at the bell, one at a time, and who hears it makes way for the one behind before it goes to work.
     """
 
     def __init__(self) -> None:
-        self._working: set[int] = set()
         self._turn = threading.Lock()
         self._bell = wake.bell(TASK.__eq__)
-
-    @contextlib.contextmanager
-    def at_work(self) -> Iterator[None]:
-        thread = threading.get_ident()
-        self._working.add(thread)
-        try:
-            yield
-        finally:
-            self._working.discard(thread)
 
     def next_call(self, until: float) -> UUID | None:
         """Return the next run that waits, within the time; None when there is none, or the thread is wanted elsewhere."""
@@ -59,13 +47,14 @@ class Crew:
         return None
 
     def idle(self) -> int | None:
-        """Return how many threads of this process's worker want to be called; None where there is no worker.
+        """Return how many runs this process's worker could begin at once; None where it takes none from the broker.
 
-        None has to be while one stands at the bell.
+        None has to be called while one stands at the bell. What has been fetched from the broker is work already,
+        whatever it is, and whether a thread or a child process does it.
         """
-        if not lifecycle.worker_slots:
+        if not lifecycle.worker_slots or QUEUE not in current_app.amqp.queues.consume_from:
             return None
-        return 0 if self._turn.locked() else max(lifecycle.worker_slots - len(self._working), 0)
+        return 0 if self._turn.locked() else max(lifecycle.worker_slots - len(state.reserved_requests), 0)
 
 
 def _others_wait() -> bool:
@@ -81,7 +70,6 @@ def run(self: Task, execution_id: str) -> None:
     """Carry this run, and then others as long as a round lasts: a message through the broker costs more than a step."""
     worker = str(self.request.hostname or "worker")
     until = time.monotonic() + ROUND_S
-    with crew.at_work():
-        run_execution(UUID(execution_id), worker)
-        while (following := crew.next_call(until)) is not None:
-            run_execution(following, worker)
+    run_execution(UUID(execution_id), worker)
+    while (following := crew.next_call(until)) is not None:
+        run_execution(following, worker)

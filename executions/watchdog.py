@@ -1,6 +1,6 @@
 """The watchdog: brings back runs whose worker died and runs whose message was lost, and ends poison runs."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
@@ -115,10 +115,12 @@ def _lost() -> int:
         fallen = Exists(InboxMessage.objects.filter(task_id=OuterRef("task_id"), taken_at__isnull=False, done_at=None))
         return _requeue(waiting & Q(queued_at__lt=now - LOST_AFTER) & (fallen | Q(queued_at__lt=now - LOST_FOR_SURE)))
     in_queue = broker.waiting(QUEUE)
+    # Who has taken its message a moment ago is about to claim it, however long it has waited.
+    waiting &= ~Q(_on_its_way(taken_since=now - NOTICED_AFTER))
     if in_queue == 0:
         return _requeue(waiting & Q(queued_at__lt=now - NOTICED_AFTER))
     # As many messages as runs that were sent: each has its own, and the oldest wait because there is much to do.
-    enough = in_queue is not None and in_queue >= WorkflowExecution.objects.filter(waiting, ~_on_its_way()).count()
+    enough = in_queue is not None and in_queue >= WorkflowExecution.objects.filter(waiting).count()
     return _requeue(waiting & Q(queued_at__lt=now - (LOST_FOR_SURE if enough else LOST_AFTER)))
 
 
@@ -129,9 +131,14 @@ def _requeue(which: Q) -> int:
     return done
 
 
-def _on_its_way() -> Exists:
-    """Whether the message stands in the outbox: for a relay, or for a worker that has done what it does now."""
-    return Exists(OutboxMessage.objects.filter(task_id=OuterRef("task_id"), published_at=None))
+def _on_its_way(*, taken_since: datetime | None = None) -> Exists:
+    """Whether the message stands in the outbox, for a relay or for a worker that has done what it does now.
+
+    Args:
+        taken_since: or whether it has left the outbox after this.
+    """
+    left = Q(published_at=None) if taken_since is None else Q(published_at=None) | Q(published_at__gt=taken_since)
+    return Exists(OutboxMessage.objects.filter(left, task_id=OuterRef("task_id")))
 
 
 @transaction.atomic

@@ -1,5 +1,6 @@
 """Reading by a key with a statement made once: the same rows as Django's own query gives."""
 
+import threading
 import uuid
 from typing import Any
 
@@ -68,3 +69,26 @@ def test_a_row_that_is_pointed_at_is_read_with_it_and_a_missing_one_is_none(inst
 def test_a_key_that_no_row_has_finds_none() -> None:
     assert KeyReader(Instrument, "id").first(uuid.uuid4()) is None
     assert KeyReader(Instrument, "default_source").all(uuid.uuid4()) == []
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_column_that_a_migration_widens_does_not_stop_who_reads_it() -> None:
+    """The server has planned the statement and says for good that its result has another type now."""
+    OutboxMessage.objects.create(task="t", task_id="1", queue="q")
+    read = KeyReader(OutboxMessage, "task_id")
+
+    def widen(length: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE outbox_message ALTER last_error TYPE varchar({length})")
+        connection.close()
+
+    for _ in range(4):
+        assert read.first("1") is not None
+    try:
+        migration = threading.Thread(target=widen, args=(400,))
+        migration.start()
+        migration.join(10)
+        assert read.first("1") is not None
+    finally:
+        widen(300)

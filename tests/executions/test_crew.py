@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from celery import current_app
 from celery.worker import state
 from django.db import connection
 
@@ -100,8 +101,23 @@ def test_a_process_that_is_to_end_takes_nothing_more(trials: Trials, crew: tasks
     assert statuses() == ["completed", "pending"]
 
 
-def test_a_process_without_a_worker_has_nobody_to_call(crew: tasks.Crew) -> None:
+def test_a_process_without_a_worker_that_takes_runs_has_nobody_to_call(
+    crew: tasks.Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert crew.idle() is None
+    monkeypatch.setattr(lifecycle, "worker_slots", 4)
+    assert crew.idle() == 4
+    monkeypatch.setattr(current_app.amqp.queues, "_consume_from", {"control": None})
+    assert crew.idle() is None
+
+
+def test_work_of_any_kind_that_was_fetched_keeps_the_relay_from_calling(
+    crew: tasks.Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "worker_slots", 4)
+    for fetched, idle in ((1, 3), (4, 0), (7, 0)):
+        monkeypatch.setattr(state, "reserved_requests", [object()] * fetched)
+        assert crew.idle() == idle
 
 
 @pytest.mark.django_db(transaction=True)

@@ -12,12 +12,13 @@ from django.db.models.functions import Now
 
 from executions import fence
 from executions.errors import HandOver, LeaseLost, RunCancelled, StepTimedOut
-from executions.fence import Claim, claim, fenced, renew
+from executions.fence import RUNS, Claim, claim, fenced, renew
 from executions.leases import Lease
 from executions.ledger import STEPS, RunLedger
-from executions.models import WorkflowExecution
+from executions.models import StepExecution, WorkflowExecution
 from executions.payloads import checked_output
-from executions.services import execution_cancel
+from executions.runner import run_execution
+from executions.services import execution_cancel, execution_retry
 from tests.executions.conftest import Trials
 from tradingsite.common import lifecycle
 from tradingsite.common.contracts.steps import StepContext, StepInterrupted, StepResult
@@ -231,3 +232,45 @@ def quietly(work: Callable[[], Any]) -> None:
     except ExecutionFinished:
         # The run was quicker than the wish.
         return
+
+
+@pytest.mark.django_db
+def test_a_step_that_its_late_worker_completes_while_another_one_claims_does_not_run_again(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trials.create("one", "two")
+    late = RunLedger.claim(run.pk, "late")
+    assert late is not None
+    expire(run)
+    read = STEPS.all
+
+    def meanwhile(key: Any) -> list[StepExecution]:
+        found = read(key)
+        if late.steps[0].status == "running":
+            late.step_complete(late.steps[0], checked_output(StepResult({"number": 1})), logs=[])
+        return found
+
+    monkeypatch.setattr(STEPS, "all", meanwhile)
+    trials.carry(run, "two")
+    assert trials.begun == ["two"]
+    assert trials.statuses(run) == ["completed", "completed"]
+
+
+@pytest.mark.django_db
+def test_an_old_message_that_meets_a_retry_does_not_cancel_the_run_anew(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trials.create("one")
+    execution_cancel(actor=trials.actor, execution=run)
+    read = RUNS.first
+
+    def meanwhile(key: Any) -> WorkflowExecution | None:
+        found = read(key)
+        if found is not None and found.status == "cancelled":
+            execution_retry(actor=trials.actor, execution=found)
+        return found
+
+    monkeypatch.setattr(RUNS, "first", meanwhile)
+    run_execution(run.pk, "with the old message")
+    assert trials.again(run).status == "pending"
+    assert trials.carry(run).status == "completed"

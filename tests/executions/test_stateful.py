@@ -202,7 +202,9 @@ class Lives(RuleBasedStateMachine):
         self._publish(life)
         life.run.calls, life.run.forgotten = 0, True
         aged = WorkflowExecution.objects.filter(pk=life.row.pk, status="pending")
-        aged.update(queued_at=utcnow() - watchdog.LOST_AFTER - timedelta(seconds=1))
+        long_ago = utcnow() - watchdog.LOST_AFTER - timedelta(seconds=1)
+        aged.update(queued_at=long_ago)
+        OutboxMessage.objects.filter(args=[str(life.row.pk)], published_at__isnull=False).update(published_at=long_ago)
 
     # --- workers
 

@@ -123,13 +123,23 @@ def test_a_waiting_run_is_called_for_again_by_what_the_queue_still_holds(
     strategy = trials.strategy(trials.workflow("one"))
     for _ in range(runs):
         execution_create(actor=trials.actor, workflow=strategy.workflow, strategy=strategy)
-    OutboxMessage.objects.all().update(published_at=utcnow())
+    OutboxMessage.objects.all().update(published_at=utcnow() - waited)
     WorkflowExecution.objects.all().update(queued_at=utcnow() - waited)
     queue(in_queue)
     assert watchdog.tick() == called
     waiting = OutboxMessage.objects.filter(published_at=None)
     assert waiting.count() == waiting.values("task_id").distinct().count() == called
     assert watchdog.tick() == 0, "each is on its way"
+
+
+def test_a_run_whose_message_a_worker_has_just_taken_is_not_called_for_again(trials: Trials, queue: Queue) -> None:
+    run = trials.create("one")
+    age(run)
+    queue(0)
+    OutboxMessage.objects.update(published_at=utcnow() - timedelta(seconds=1))
+    assert watchdog.tick() == 0
+    OutboxMessage.objects.update(published_at=utcnow() - watchdog.NOTICED_AFTER)
+    assert watchdog.tick() == 1
 
 
 def test_a_queue_that_cannot_be_asked_says_nothing(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from django.db import connection, models
+from django.db import NotSupportedError, connection, models
 
 from tradingsite.common.writes import prepared_cursor
 
@@ -52,9 +52,14 @@ class KeyReader(Generic[Row]):
     def all(self, value: Any) -> list[Row]:
         """Return the rows with this key, whole."""
         text, parts, prepared = _made(connection.vendor, self)
-        with prepared_cursor() as cursor:
-            cursor.execute(text, [prepared(value)])
-            found = cursor.fetchall()
+        try:
+            found = _fetched(text, prepared(value))
+        except NotSupportedError:
+            # A migration has changed a column's type since the server planned it, and it says so for good.
+            if connection.in_atomic_block:
+                raise
+            _dropped()
+            found = _fetched(text, prepared(value))
         return [self._row(values, parts) for values in found]
 
     def first(self, value: Any) -> Row | None:
@@ -99,6 +104,20 @@ class KeyReader(Generic[Row]):
         field = self._model._meta.get_field(name)
         assert isinstance(field, models.Field)
         return field
+
+
+def _fetched(text: str, value: Any) -> list[Sequence[Any]]:
+    with prepared_cursor() as cursor:
+        cursor.execute(text, [value])
+        return list(cursor.fetchall())
+
+
+def _dropped() -> None:
+    """Give this thread another connection than one whose statements are prepared wrongly."""
+    if connection.connection is not None:
+        # The pool does not take back one that is closed.
+        connection.connection.close()
+    connection.close()
 
 
 @functools.cache

@@ -20,23 +20,31 @@ class Bell(threading.Event):
 
 
 _bells: "weakref.WeakSet[Bell]" = weakref.WeakSet()
+_hanging = threading.Lock()
 
 
 def bell(hears: Callable[[str], bool] = lambda _task: True) -> Bell:
     """Return a new bell for the tasks that `hears` says yes to."""
     one = Bell(hears)
-    _bells.add(one)
+    with _hanging:
+        _bells.add(one)
     return one
+
+
+def _all() -> list[Bell]:
+    # A set that grows while it is looked through is a fault.
+    with _hanging:
+        return list(_bells)
 
 
 def ring(task: str) -> None:
     """Wake everybody in this process who waits for messages of this task."""
-    for one in list(_bells):
+    for one in _all():
         if one.hears(task):
             one.set()
 
 
 def ring_all() -> None:
     """Wake everybody in this process."""
-    for one in list(_bells):
+    for one in _all():
         one.set()
