@@ -30,10 +30,10 @@ from portfolio.brokers import (
     BrokerThrottled,
     BrokerUncertain,
     DuplicateClientOrderId,
-    OrderRequest,
     broker_for,
+    request_for,
 )
-from portfolio.choices import OPEN, OrderPurpose, OrderSide, OrderStatus, OrderType, TimeInForce
+from portfolio.choices import OPEN, OrderPurpose, OrderSide, OrderStatus
 from portfolio.errors import NOT_SENT, OrderNotOpen
 from portfolio.facts import series_facts
 from portfolio.fills import fills_apply, order_locked, order_move
@@ -57,6 +57,7 @@ THROTTLED_TRIES = 3
 THROTTLED_WAIT_S = 5.0
 """How often, and how long at most each time, an order waits for a broker that takes no more requests for now."""
 
+ZERO = Decimal(0)
 DESK = Actor.system("order desk")
 
 
@@ -134,7 +135,7 @@ def order_place(
         )
         intent.source, intent.timeframe, intent.adjustment = facts.source, facts.timeframe, facts.adjustment
         intent.reference_price, intent.submitted_market_time = facts.reference_price, facts.market_time
-        refusal = broker_for(account, wall=wall).refusal(_request_for(intent))
+        refusal = broker_for(account, wall=wall).refusal(request_for(intent))
         if not reconciled.ensure(account):
             # Where the comparison failed the account is blocked, and the gate says so itself.
             refusal = GateCode.RECONCILIATION_PENDING.value, f"Account {account.name} is being held against its broker."
@@ -188,7 +189,7 @@ def orders_settle(*, wall: datetime) -> int:
         # One order that cannot be settled must not keep the others from it.
         try:
             # The switch is read for each order: a kill may come while many are being settled.
-            after = _settle(order=order, halted=_halted(order), wall=wall)
+            after, _ = _settle(order=order, halted=_halted(order), wall=wall)
         except (AppError, OSError) as error:
             logger.warning("order %s cannot be settled for now: %s", order.client_order_id, error)
             continue
@@ -196,14 +197,21 @@ def orders_settle(*, wall: datetime) -> int:
     return changed
 
 
-def account_settle(*, account: Account, wall: datetime) -> None:
+def account_settle(*, account: Account, wall: datetime) -> list[str]:
     """Bring the account's open orders up to what its broker knows, or say that nobody can.
+
+    Returns:
+        The client order ids of which the broker says that more is filled than it has told the fills of.
 
     Raises:
         BrokerUncertain: when the broker did not say how one stands.
     """
+    found = []
     for order in list(Order.objects.open().filter(account=account).select_related("account", "instrument")):
-        _settle(order=order, halted=_halted(order), wall=wall)
+        after, stated = _settle(order=order, halted=_halted(order), wall=wall)
+        if stated > after.filled_quantity:
+            found.append(order.client_order_id)
+    return found
 
 
 def order_end(*, order: Order, reason: str, wall: datetime) -> Order:
@@ -212,7 +220,7 @@ def order_end(*, order: Order, reason: str, wall: datetime) -> Order:
     Raises:
         BrokerUncertain, OSError: when the broker did not answer; the wish is kept.
     """
-    return _settle(order=order, halted=reason, wall=wall)
+    return _settle(order=order, halted=reason, wall=wall)[0]
 
 
 def resting_at_broker(*, account: Account, wall: datetime) -> dict[str, Decimal]:
@@ -309,23 +317,6 @@ def _resume(*, order: Order, broker: Broker, before_send: Callable[[], None] | N
         return order
 
 
-def _request_for(order: Order) -> OrderRequest:
-    return OrderRequest(
-        client_order_id=order.client_order_id,
-        symbol=order.instrument.symbol,
-        side=OrderSide(order.side),
-        order_type=OrderType(order.type),
-        quantity=order.quantity,
-        limit_price=order.limit_price,
-        stop_price=order.stop_price,
-        time_in_force=TimeInForce(order.time_in_force),
-        source=order.source,
-        timeframe=order.timeframe,
-        adjustment=order.adjustment,
-        market_time=order.submitted_market_time or order.created_at,
-    )
-
-
 def _submit_patiently(*, order: Order, broker: Broker) -> Order:
     """Send, and send again when the broker did not look at it for there were too many requests.
 
@@ -355,7 +346,7 @@ def _submit(*, order: Order, broker: Broker) -> Order:
         BrokerThrottled: when the broker did not look at it.
     """
     try:
-        state = broker.submit(_request_for(order))
+        state = broker.submit(request_for(order))
     except BrokerThrottled:
         raise
     except DuplicateClientOrderId:
@@ -393,17 +384,18 @@ def _look_up(*, order: Order, broker: Broker) -> Order | None:
     return None if state is None else fills_apply(order_id=order.pk, state=state)
 
 
-def _settle(*, order: Order, halted: str, wall: datetime) -> Order:
+def _settle(*, order: Order, halted: str, wall: datetime) -> tuple[Order, Decimal]:
+    """Return the order as it stands then, and how much of it the broker says is filled; 0 where it does not say."""
     if halted and order.cancel_requested_at is None:
         try:
             order = order_cancel(actor=DESK, order=order, code=KillSwitchActive.code, reason=halted)
         except OrderNotOpen:
-            return Order.objects.get(pk=order.pk)
+            return Order.objects.get(pk=order.pk), ZERO
         if not order.is_open:
-            return order
+            return order, ZERO
     age = utcnow() - (order.sent_at or order.created_at)
     if order.status == OrderStatus.PENDING:
-        return _give_up(order) if age > NOT_SENT_AFTER else order
+        return (_give_up(order) if age > NOT_SENT_AFTER else order), ZERO
     broker = broker_for(order.account, wall=wall)
     if order.cancel_requested_at is not None:
         state = broker.cancel(order.client_order_id)
@@ -412,11 +404,11 @@ def _settle(*, order: Order, halted: str, wall: datetime) -> Order:
     if state is not None:
         if halted and state.status == OrderStatus.CANCELLED:
             state = _coded(state, KillSwitchActive.code, halted)
-        return fills_apply(order_id=order.pk, state=state)
+        return fills_apply(order_id=order.pk, state=state), state.filled_quantity or ZERO
     if order.status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN):
-        return _give_up(order) if age > NOT_SENT_AFTER else order
+        return (_give_up(order) if age > NOT_SENT_AFTER else order), ZERO
     logger.error("the broker no longer knows order %s, which it had accepted", order.client_order_id)
-    return order
+    return order, ZERO
 
 
 def _give_up(order: Order) -> Order:

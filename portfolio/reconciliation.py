@@ -77,20 +77,25 @@ class _Found:
     orders: dict[str, BrokerOrder]
     prices: dict[str, Decimal | None]
     lost: tuple[str, ...]
+    awaited: list[str]
     stamp: object
 
 
 def account_reconcile(*, actor: Actor = DESK, account: Account, wall: datetime) -> Reconciliation:
     """Compare the account with its broker, take over what happened there, and block trading where they differed.
 
-    A second run finds nothing and writes nothing.
+    A second run finds nothing and writes nothing. While the broker says of an order that more is filled than it has
+    told the fills of, its positions and cash are ahead of any fill that could explain them, and are not compared: what
+    was taken over now would be counted again with the fill.
     """
     late: tuple[str, ...] = ()
     try:
         for _ in range(TRIES):
             found = _ask(account, wall)
             differing = [each.what for each in comparing.compare_positions(_desk(account), found.book)]
-            fresh = tuple(name for name in _late_fills(account, found.broker, differing) if name not in late)
+            came, awaited = _late_fills(account, found.broker, differing)
+            fresh = tuple(name for name in came if name not in late)
+            found.awaited.extend(awaited)
             if fresh:
                 late += fresh
                 continue
@@ -100,7 +105,8 @@ def account_reconcile(*, actor: Actor = DESK, account: Account, wall: datetime) 
                     continue
                 result = _write(actor, locked, found, late, wall)
             _take_back(found, result)
-            reconciled.mark(account)
+            if result.compared:
+                reconciled.mark(account)
             return result
     except (BrokerUncertain, BrokerNotConfigured, OSError) as error:
         logger.warning("account %s could not be reconciled: %s", account.name, error)
@@ -134,13 +140,14 @@ def _ask(account: Account, wall: datetime) -> _Found:
         account=account, status__in=(OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
     ).exclude(client_order_id__in=named)
     lost = tuple(order.client_order_id for order in accepted if broker.order(order.client_order_id) is None)
-    account_settle(account=account, wall=wall)
+    awaited = account_settle(account=account, wall=wall)
     return _Found(
         broker=broker,
         book=BrokerBook(cash, {each.symbol: each.quantity for each in positions}, tuple(named)),
         orders=named,
         prices={each.symbol: each.average_price for each in positions},
         lost=lost,
+        awaited=awaited,
         stamp=stamp,
     )
 
@@ -156,22 +163,29 @@ def _desk(account: Account) -> DeskBook:
     return DeskBook(Account.objects.get(pk=account.pk).cash, dict(held), {})
 
 
-def _late_fills(account: Account, broker: Broker, symbols: Sequence[str]) -> list[str]:
-    """Ask again for orders of these symbols that ended lately; return those of which more was filled than was known."""
+def _late_fills(account: Account, broker: Broker, symbols: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Ask again for orders of these symbols that ended lately.
+
+    Returns:
+        Those of which more was filled than was known, and those of which the broker says so without the fills.
+    """
     closed = Order.objects.filter(
         account=account,
         instrument__symbol__in=symbols,
         sent_at__isnull=False,
         closed_at__gt=utcnow() - LATE_FILLS_WITHIN,
     ).exclude(status__in=OPEN)
-    late = []
+    late, awaited = [], []
     for order in closed.order_by("closed_at"):
         state = broker.order(order.client_order_id)
-        if state is not None and state.fills:
-            after = fills_apply(order_id=order.pk, state=state)
-            if after.filled_quantity != order.filled_quantity:
-                late.append(order.client_order_id)
-    return late
+        if state is None:
+            continue
+        after = fills_apply(order_id=order.pk, state=state) if state.fills else order
+        if after.filled_quantity != order.filled_quantity:
+            late.append(order.client_order_id)
+        if state.filled_quantity is not None and state.filled_quantity > after.filled_quantity:
+            awaited.append(order.client_order_id)
+    return late, awaited
 
 
 # ----------------------------------------------------------------------------------------------------------- writing
@@ -182,6 +196,24 @@ def _write(actor: Actor, account: Account, found: _Found, late: Sequence[str], w
     known = Order.objects.filter(client_order_id__in=found.orders)
     orders = {order.client_order_id: order.is_open for order in known}
     desk = replace(_desk(account), orders=orders, lost=found.lost, late=tuple(late))
+    differences, adopted = _write_orders(actor, account, found, desk, wall)
+    if not found.awaited:
+        _write_books(actor, account, found, desk, wall, differences, adopted)
+    for kind in dict.fromkeys(each.kind for each in differences):
+        _block(actor, account, kind, "; ".join(str(each) for each in differences if each.kind is kind))
+    if found.awaited:
+        problem = f"The broker has not told all fills yet of {', '.join(found.awaited)}; it is tried again."
+        return Reconciliation(account.name, False, tuple(differences), tuple(adopted), problem)
+    reconciliation_clear(
+        actor=actor, account_id=account.pk, codes=[comparing.UNREACHABLE], reason="The broker answered again."
+    )
+    return Reconciliation(account.name, True, tuple(differences), tuple(adopted))
+
+
+def _write_orders(
+    actor: Actor, account: Account, found: _Found, desk: DeskBook, wall: datetime
+) -> tuple[list[Difference], list[str]]:
+    """Take over what differs of the orders; return the differences, and what was taken over."""
     adopted: list[str] = []
     differences = comparing.compare_orders(desk, found.book)
     for each in differences:
@@ -192,6 +224,19 @@ def _write(actor: Actor, account: Account, found: _Found, late: Sequence[str], w
             detail = "The broker no longer knows it."
             order_move(actor=actor, order=order, status=OrderStatus.CANCELLED, code=LOST_AT_BROKER, detail=detail)
             adopted.append(f"order {each.what} is cancelled")
+    return differences, adopted
+
+
+def _write_books(
+    actor: Actor,
+    account: Account,
+    found: _Found,
+    desk: DeskBook,
+    wall: datetime,
+    differences: list[Difference],
+    adopted: list[str],
+) -> None:
+    """Take over what differs of positions and cash, and add to the differences and to what was taken over."""
     for each in comparing.compare_positions(desk, found.book):
         differences.append(each)
         adopted += _adopt_position(actor, account, each, found.prices.get(each.what), wall)
@@ -199,12 +244,6 @@ def _write(actor: Actor, account: Account, found: _Found, late: Sequence[str], w
     for each in comparing.compare_cash(account.cash, found.book.cash, CASH_TOLERANCE):
         differences.append(each)
         adopted += _adopt_cash(actor, account, found.book.cash)
-    for kind in dict.fromkeys(each.kind for each in differences):
-        _block(actor, account, kind, "; ".join(str(each) for each in differences if each.kind is kind))
-    reconciliation_clear(
-        actor=actor, account_id=account.pk, codes=[comparing.UNREACHABLE], reason="The broker answered again."
-    )
-    return Reconciliation(account.name, True, tuple(differences), tuple(adopted))
 
 
 def _adopt_order(actor: Actor, account: Account, told: BrokerOrder, wall: datetime) -> list[str]:

@@ -16,6 +16,7 @@ from portfolio.brokers.protocol import (
     DuplicateClientOrderId,
     OrderRequest,
 )
+from portfolio.brokers.requests import request_for
 from portfolio.choices import BrokerKind
 from portfolio.models import Account
 
@@ -48,4 +49,5 @@ __all__ = [
     "DuplicateClientOrderId",
     "OrderRequest",
     "broker_for",
+    "request_for",
 ]

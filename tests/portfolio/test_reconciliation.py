@@ -263,6 +263,33 @@ def test_books_that_never_stand_still_are_not_called_equal(
     assert "still" in result.problem
 
 
+# ---------------------------------------------------------------------------------------------------- fills come late
+
+
+def test_shares_whose_fill_has_not_been_told_yet_are_not_taken_over_and_counted_once(book: Book, place: Place) -> None:
+    place(order_type="limit", limit_price=D(90))
+    book.fill("one", "10", "90")
+    book.late_fills = True
+    result = run()
+    assert (result.compared, result.differences, blocks()) == (False, (), set())
+    assert "one" in result.problem
+    assert not Position.objects.exclude(quantity=0).exists()
+    book.late_fills = False
+    assert run().differences == ()
+    assert (Position.objects.get().quantity, Order.objects.count()) == (D(10), 1)
+    assert agree(book)
+
+
+def test_late_fills_of_an_order_that_had_ended_are_waited_for_as_well(book: Book, place: Place) -> None:
+    a_fill_after_the_end(book, place)
+    book.late_fills = True
+    assert (run().compared, blocks()) == (False, set())
+    book.late_fills = False
+    assert [each.kind.value for each in run().differences] == ["ORDER_FILLS_DIFFER"]
+    assert (Position.objects.get().quantity, Order.objects.count()) == (D(4), 1)
+    assert agree(book)
+
+
 # --------------------------------------------------------------------------------------------------------- at the start
 
 
