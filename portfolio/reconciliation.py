@@ -89,6 +89,7 @@ def account_reconcile(*, actor: Actor = DESK, account: Account, wall: datetime) 
     was taken over now would be counted again with the fill.
     """
     late: tuple[str, ...] = ()
+    before = Reconciliation(account.name, compared=False)
     try:
         for _ in range(TRIES):
             found = _ask(account, wall)
@@ -103,8 +104,11 @@ def account_reconcile(*, actor: Actor = DESK, account: Account, wall: datetime) 
                 locked = Account.objects.locked(account.pk)
                 if _stamp(locked) != found.stamp:
                     continue
-                result = _write(actor, locked, found, late, wall)
+                result, again = _write(actor, locked, found, late, before, wall)
             _take_back(found, result)
+            if again:
+                before = result
+                continue
             if result.compared:
                 reconciled.mark(account)
             return result
@@ -112,7 +116,7 @@ def account_reconcile(*, actor: Actor = DESK, account: Account, wall: datetime) 
         logger.warning("account %s could not be reconciled: %s", account.name, error)
         _block(actor, account, comparing.UNREACHABLE, str(error))
         return Reconciliation(account.name, compared=False, problem=str(error))
-    return Reconciliation(account.name, compared=False, problem="Its books did not stand still; it is tried again.")
+    return replace(before, problem="Its books did not stand still; it is tried again.")
 
 
 def accounts_reconcile(*, actor: Actor = DESK, simulated: bool = True) -> list[Reconciliation]:
@@ -191,23 +195,39 @@ def _late_fills(account: Account, broker: Broker, symbols: Sequence[str]) -> tup
 # ----------------------------------------------------------------------------------------------------------- writing
 
 
-def _write(actor: Actor, account: Account, found: _Found, late: Sequence[str], wall: datetime) -> Reconciliation:
-    """Take over what differs and block the account, under its lock."""
+def _write(
+    actor: Actor, account: Account, found: _Found, late: Sequence[str], before: Reconciliation, wall: datetime
+) -> tuple[Reconciliation, bool]:
+    """Take over what differs and block the account, under its lock.
+
+    Args:
+        before: what earlier rounds of this comparison came to; it is part of the result.
+
+    Returns:
+        The result, and whether another round is needed. An order that was taken over may be filled in part: its own
+        fills are read first, since positions that were taken over beside it would hold them already.
+    """
     known = Order.objects.filter(client_order_id__in=found.orders)
     orders = {order.client_order_id: order.is_open for order in known}
-    desk = replace(_desk(account), orders=orders, lost=found.lost, late=tuple(late))
-    differences, adopted = _write_orders(actor, account, found, desk, wall)
-    if not found.awaited:
-        _write_books(actor, account, found, desk, wall, differences, adopted)
-    for kind in dict.fromkeys(each.kind for each in differences):
+    told = [each.what for each in before.differences if each.kind is Mismatch.ORDER_FILLS_DIFFER]
+    desk = replace(_desk(account), orders=orders, lost=found.lost, late=[name for name in late if name not in told])
+    fresh, adopted = _write_orders(actor, account, found, desk, wall)
+    again = Order.objects.filter(client_order_id__in=found.orders).count() > len(orders)
+    if not found.awaited and not again:
+        _write_books(actor, account, found, desk, wall, fresh, adopted)
+    differences = tuple(dict.fromkeys((*before.differences, *fresh)))
+    for kind in dict.fromkeys(each.kind for each in fresh):
         _block(actor, account, kind, "; ".join(str(each) for each in differences if each.kind is kind))
+    result = Reconciliation(account.name, False, differences, (*before.adopted, *adopted))
+    if again:
+        return result, True
     if found.awaited:
         problem = f"The broker has not told all fills yet of {', '.join(found.awaited)}; it is tried again."
-        return Reconciliation(account.name, False, tuple(differences), tuple(adopted), problem)
+        return replace(result, problem=problem), False
     reconciliation_clear(
         actor=actor, account_id=account.pk, codes=[comparing.UNREACHABLE], reason="The broker answered again."
     )
-    return Reconciliation(account.name, True, tuple(differences), tuple(adopted))
+    return replace(result, compared=True), False
 
 
 def _write_orders(

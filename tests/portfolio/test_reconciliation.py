@@ -159,6 +159,19 @@ def test_an_order_made_outside_is_marked_and_followed_to_its_end(book: Book, acc
     assert run().differences == ()
 
 
+def test_an_order_made_outside_that_is_filled_in_part_is_counted_once(book: Book, account: Account) -> None:
+    book.take({**OUTSIDE, "client_order_id": "by hand"})
+    book.fill("by hand", "3", "90")
+    result = run()
+    assert (result.compared, [each.kind.value for each in result.differences]) == (True, ["ORDER_UNKNOWN_TO_DESK"])
+    assert blocks() == {"ORDER_UNKNOWN_TO_DESK"}
+    order = Order.objects.get()
+    assert (order.status, order.filled_quantity, Position.objects.get().quantity) == ("partially_filled", D(3), D(3))
+    services.orders_settle(wall=utcnow())
+    assert agree(book)
+    assert run().differences == ()
+
+
 def test_what_was_traded_outside_becomes_a_marked_order_with_one_fill_at_the_brokers_price(
     book: Book, account: Account
 ) -> None:
