@@ -14,7 +14,7 @@ from django.db.models import Max
 
 from portfolio import orders
 from portfolio.attribution import shares
-from portfolio.choices import OPEN, OrderPurpose, OrderSide, OrderStatus
+from portfolio.choices import OPEN, OrderPurpose, OrderSide, OrderStatus, TimeInForce
 from portfolio.equity import mark_of
 from portfolio.models import Account, Fill, Order, Position
 from safety import selectors as safety
@@ -139,6 +139,8 @@ def _send(permit: FlattenPermit, position: Position) -> tuple[str, str]:
         quantity=permit.quantity,
         client_order_id=permit.client_order_id,
         strategy_id=permit.strategy_id,
+        # A market order needs no second day, and brokers take a fraction of a share for the day only.
+        time_in_force=TimeInForce.DAY,
         mode=position.account.mode,
         source=position.source,
         timeframe=position.timeframe,

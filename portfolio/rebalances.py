@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from portfolio.choices import OPEN, OrderPurpose, OrderSide, RebalanceStatus
+from portfolio.choices import OPEN, OrderPurpose, OrderSide, RebalanceStatus, TimeInForce
 from portfolio.drafts import rebalance_draft
 from portfolio.equity import valuation
 from portfolio.errors import ClientOrderIdReused, GoalDisabled, GoalUnknown, RebalanceRunning
@@ -195,6 +195,8 @@ def _send(rebalance: Rebalance, leg: RebalanceLeg) -> bool:
             side=leg.side,
             quantity=leg.quantity,
             client_order_id=leg.client_order_id,
+            # A fraction of a share is taken for the day only by brokers elsewhere.
+            time_in_force=TimeInForce.DAY if leg.quantity % 1 else TimeInForce.GTC,
             strategy_id=rebalance.strategy_id,
             mode=account.mode,
             source=leg.source,

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from market.models import Instrument
 from portfolio import flattening, intents, orders, services
 from portfolio.models import Account, Order, Position
 from safety import killswitch
@@ -15,6 +16,7 @@ from safety import services as safety
 from safety.models import FlattenPermit, GateDecision, KillSweep, SafetySettings, ScopedLimits
 from safety.permits import flatten_permit_give
 from tests.portfolio.conftest import Prices
+from tests.support.alpaca import Book
 from tradingsite.common import clock
 from tradingsite.common.actor import Actor
 
@@ -34,7 +36,7 @@ def market(prices: Prices) -> None:
 
 @pytest.fixture
 def buy(place: Place) -> Place:
-    def make(symbol: str = "ACME", quantity: int = 10, **changes: Any) -> Order:
+    def make(symbol: str = "ACME", quantity: Decimal | int = 10, **changes: Any) -> Order:
         made = {"client_order_id": f"buy-{uuid4()}", "symbol": symbol, "quantity": Decimal(quantity), **changes}
         order = place(**made)
         assert order.status == "filled", order.detail
@@ -386,4 +388,18 @@ def test_what_the_broker_holds_and_the_desk_does_not_know_is_told_and_not_called
     assert sweep.confirmed_at is None
     assert [(row["symbol"], row["quantity"], row["code"]) for row in sweep.remaining["positions"]] == [
         ("BETA", "7", "NOT_IN_LEDGER")
+    ]
+
+
+def test_a_fraction_of_a_share_is_closed_at_a_broker_that_takes_fractions_for_the_day_only(
+    book: Book, buy: Place
+) -> None:
+    Instrument.objects.filter(symbol="ACME").update(quantity_precision=9, lot_size=Decimal("0.000000001"))
+    buy(quantity=Decimal("2.5"), time_in_force="day")
+    kill()
+    assert rounds(1, 2, 3).confirmed_at is not None
+    assert held() == {}
+    assert [(body["side"], body["qty"], body["time_in_force"]) for body in book.bodies] == [
+        ("buy", "2.5", "day"),
+        ("sell", "2.5", "day"),
     ]

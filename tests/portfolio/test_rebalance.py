@@ -71,6 +71,13 @@ def test_for_real_the_account_is_brought_to_the_goal(goal: GoalAt, rebalance: Re
     assert (told(again), again.json()["status"]) == ([], "completed")
 
 
+def test_a_fraction_of_a_share_is_ordered_for_the_day(goal: GoalAt, rebalance: Rebalancing) -> None:
+    Instrument.objects.filter(symbol="ACME").update(quantity_precision=3, lot_size=Decimal("0.001"))
+    assert rebalance(goal(ACME="0.505", BETA="0.3")).status_code == 201
+    rows = Order.objects.values_list("instrument__symbol", "quantity", "time_in_force")
+    assert set(rows) == {("ACME", Decimal("50.5"), "day"), ("BETA", Decimal(30), "gtc")}
+
+
 def test_the_dry_run_says_what_the_real_one_does(goal: GoalAt, place: Place, rebalance: Rebalancing) -> None:
     Account.objects.update(fee_rate=Decimal("0.001"), slippage=Decimal("0.0005"))
     place(quantity=Decimal(70))
