@@ -55,12 +55,17 @@ def breaker_sample(
         if after is not before:
             row.watch, row.day_pnl = after, day_pnl
             if after.level is not before.level:
+                # The kill of this fall has yet to be done, whatever is remembered of an earlier one.
+                row.killed_at = None
                 _changed(row, before.level)
             row.save()
     if row.level == BreakerLevel.KILL and row.killed_at is None:
         kill(actor=BREAKER, reason=f"Account {account_id} is {row.fall:.2%} below its highest equity")
-        row.killed_at = utcnow()
-        row.save(update_fields=["killed_at"])
+        # A kill may take seconds, and nothing is locked meanwhile: a person may have resumed the account by now, and a
+        # row that says that it was killed would let its next fall pass without a kill.
+        of_this_fall = DrawdownBreaker.objects.filter(pk=account_id, level=BreakerLevel.KILL, killed_at=None)
+        of_this_fall.update(killed_at=utcnow())
+        row.refresh_from_db()
     return row
 
 

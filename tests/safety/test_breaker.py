@@ -178,6 +178,21 @@ def test_hummingbots_swallowed_error_a_kill_that_failed_is_told_kept_and_tried_a
     assert killswitch.is_active()
 
 
+def test_an_account_that_is_resumed_while_its_kill_is_under_way_is_killed_by_its_next_fall(
+    told: Told, operator_actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(**_: Any) -> None:
+        services.breaker_resume(actor=operator_actor, account_id=ACCOUNT, reason="resumed meanwhile")
+
+    with monkeypatch.context() as slow:
+        slow.setattr("safety.services.breaker.kill", slowly)
+        assert told.is_worth(70_000, 70_000).level == NORMAL
+    assert DrawdownBreaker.objects.get().killed_at is None
+    assert not killswitch.is_active()
+    assert told.is_worth(40_000, 40_000).level == KILL
+    assert killswitch.is_active()
+
+
 def test_a_switch_that_a_person_resumed_is_not_set_again_for_the_same_fall(told: Told, operator_actor: Actor) -> None:
     told.is_worth(70_000, 70_000)
     services.resume(actor=operator_actor, reason="closing by hand")
