@@ -28,7 +28,7 @@ _SEVERITY = {
 _MEANS = {
     BreakerLevel.WARN: "Nothing is stopped yet",
     BreakerLevel.REDUCE: "It only takes orders that make a position smaller, until a person resumes it",
-    BreakerLevel.KILL: "Everything is stopped",
+    BreakerLevel.KILL: "Everything is being stopped",
 }
 
 

@@ -193,6 +193,15 @@ def test_an_account_that_is_resumed_while_its_kill_is_under_way_is_killed_by_its
     assert killswitch.is_active()
 
 
+def test_the_alert_of_the_last_level_promises_nothing_that_is_not_done_yet(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("safety.services.breaker.kill", lambda **_: None)
+    told.is_worth(70_000, 70_000)
+    message = AlertEvent.objects.get(kind="drawdown").message
+    assert message.endswith("Everything is being stopped.")
+
+
 def test_a_switch_that_a_person_resumed_is_not_set_again_for_the_same_fall(told: Told, operator_actor: Actor) -> None:
     told.is_worth(70_000, 70_000)
     services.resume(actor=operator_actor, reason="closing by hand")
