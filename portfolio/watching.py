@@ -1,12 +1,11 @@
 """Telling safety what accounts are worth, often enough for its breaker."""
 
 from datetime import datetime
-from decimal import Decimal
 
-from django.db.models import Exists, Max, OuterRef
+from django.db.models import Exists, OuterRef
 
 from portfolio.equity import equity_at_day_start, valuation
-from portfolio.models import Account, EquitySnapshot, Fill
+from portfolio.models import Account, Fill
 from safety import selectors as safety
 from safety.services import breaker_sample
 
@@ -31,17 +30,8 @@ def drawdowns_watch(*, wall: datetime) -> int:
         breaker_sample(
             account_id=account.pk,
             equity=worth.equity,
-            peak=worth.equity if seen is not None else _highest(account),
             day_pnl=worth.equity - equity_at_day_start(account),
             at=wall,
         )
         looked += 1
     return looked
-
-
-def _highest(account: Account) -> Decimal:
-    """Return the highest equity that the curve of an account remembers, at least what it began with."""
-    curve = EquitySnapshot.objects.filter(account=account)
-    highest: Decimal | None = curve.aggregate(highest=Max("equity"))["highest"]
-    began_with: Decimal = account.starting_cash
-    return began_with if highest is None else max(highest, began_with)

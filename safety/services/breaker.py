@@ -32,24 +32,22 @@ _MEANS = {
 }
 
 
-def breaker_sample(
-    *, account_id: UUID, equity: Decimal, peak: Decimal, day_pnl: Decimal, at: datetime
-) -> DrawdownBreaker:
+def breaker_sample(*, account_id: UUID, equity: Decimal, day_pnl: Decimal, at: datetime) -> DrawdownBreaker:
     """Look at an account once: raise its level, with an alert, when two samples agree, and kill at the last one.
 
     All that is remembered stands in the database, so that any process goes on where another one stopped. A kill that
     could not be done is tried again with every sample, until the account is resumed.
 
     Args:
-        equity: what the account is worth, unrealised losses included.
-        peak: the highest equity known, for an account that is looked at for the first time.
+        equity: what the account is worth, unrealised losses included. The drawdown of an account that is looked at for
+            the first time begins with it: what it was worth before was never confirmed by a second look.
         day_pnl: what it has won or lost today, to be shown.
 
     Raises:
         KillSwitchUnwritable: when the level calls for a kill that nothing would take; the level itself is kept.
     """
     with transaction.atomic():
-        row = _locked(account_id=account_id, equity=equity, peak=peak, at=at)
+        row = _locked(account_id=account_id, equity=equity, at=at)
         before = row.watch
         after = drawdown.sampled(before, equity=equity, at=at, thresholds=selectors.breaker_thresholds())
         if after is not before:
@@ -69,11 +67,11 @@ def breaker_sample(
     return row
 
 
-def _locked(*, account_id: UUID, equity: Decimal, peak: Decimal, at: datetime) -> DrawdownBreaker:
+def _locked(*, account_id: UUID, equity: Decimal, at: datetime) -> DrawdownBreaker:
     row = DrawdownBreaker.objects.select_for_update().filter(pk=account_id).first()
     if row is None:
         first = DrawdownBreaker(account_id=account_id)
-        first.watch = drawdown.begin(equity=equity, peak=peak, at=at)
+        first.watch = drawdown.begin(equity=equity, peak=equity, at=at)
         DrawdownBreaker.objects.bulk_create([first], ignore_conflicts=True)
         row = DrawdownBreaker.objects.select_for_update().get(pk=account_id)
     return row

@@ -1,6 +1,7 @@
 """The admin shows everything, changes only by the services, and never touches history."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -44,7 +45,9 @@ def fill() -> None:
     services.kill(actor=DESK, reason="r", scope=STRATEGY)
     services.order_check(intent=INTENT, exposure=EXPOSURE, actor=DESK, consume=True)
     ScopedLimits.objects.create(scope="strategy", key=str(STRATEGY), position_limit=1)
-    services.breaker_sample(account_id=STRATEGY, equity=D(90), peak=D(100), day_pnl=D(0), at=utcnow())
+    for minutes, equity in enumerate((100, 100, 90), -30):
+        at = utcnow() + timedelta(minutes=minutes)
+        services.breaker_sample(account_id=STRATEGY, equity=D(equity), day_pnl=D(0), at=at)
     services.reconciliation_block(actor=DESK, account_id=STRATEGY, code="CASH_MISMATCH")
     DayCounter.objects.get_or_create(day="2026-01-05", account_id=STRATEGY, name="trades")
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from portfolio import services as portfolio
-from portfolio.models import Account, Order, RoundTrip
+from portfolio.models import Account, EquitySnapshot, Order, RoundTrip
 from safety import drawdown, killswitch, selectors, services
 from safety.choices import BreakerLevel
 from safety.errors import BreakerNotTripped, BreakerUnknown, KillSwitchUnwritable, ResumeNeedsPerson
@@ -119,7 +119,7 @@ class Told:
         for equity in equities:
             self.now += timedelta(minutes=10)
             row = services.breaker_sample(
-                account_id=ACCOUNT, equity=D(equity), peak=D(100_000), day_pnl=D(equity - 100_000), at=self.now
+                account_id=ACCOUNT, equity=D(equity), day_pnl=D(equity - 100_000), at=self.now
             )
         return row
 
@@ -261,7 +261,7 @@ def test_the_first_confirmation_survives_the_process_that_saw_it(told: Told) -> 
 @pytest.mark.django_db(transaction=True)
 def test_twenty_processes_that_look_at_the_same_moment_confirm_nothing_to_each_other() -> None:
     later = FIRST_DAY + timedelta(hours=1)
-    said = {"account_id": ACCOUNT, "peak": D(100_000), "day_pnl": D(0)}
+    said = {"account_id": ACCOUNT, "day_pnl": D(0)}
     services.breaker_sample(equity=D(100_000), at=FIRST_DAY, **said)
 
     def look() -> None:
@@ -369,6 +369,18 @@ def test_the_api_resumes_the_account_with_a_reason_and_it_trades_again(
     assert place(client_order_id="more", symbol="OTHER", quantity=Decimal(1)).status == "filled"
     again = api("operator").post(path, body, format="json")
     assert (again.status_code, again.json()["code"]) == (409, "BREAKER_NOT_TRIPPED")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("invested")
+def test_an_account_is_watched_from_its_present_equity_on_whatever_its_old_curve_says() -> None:
+    EquitySnapshot.objects.create(
+        account=Account.objects.get(), at=START - HOUR, cash=D(0), positions_value=D(200_000), equity=D(200_000)
+    )
+    watch_at(START, START + HOUR, START + 2 * HOUR)
+    row = DrawdownBreaker.objects.get()
+    assert (row.level, row.fall, row.peak) == (NORMAL, 0, row.equity)
+    assert not killswitch.is_active()
 
 
 @pytest.mark.django_db(transaction=True)
