@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from market import selectors as market
 from portfolio.ledger import amount
-from portfolio.models import Account, EquitySnapshot, Position
+from portfolio.models import Account, CashMovement, EquitySnapshot, Position
 from safety import selectors as safety
 from tradingsite.common.errors import NotFound
 
@@ -91,9 +92,31 @@ def valuation(*, account: Account, wall: datetime) -> Valuation:
 
 
 def equity_at_day_start(account: Account) -> Decimal:
-    """Return what the account was worth when this trading day began: its last point before midnight, desk time."""
-    before = EquitySnapshot.objects.filter(account=account, at__lt=safety.day_start()).order_by("-at")
-    return before.values_list("equity", flat=True).first() or account.starting_cash
+    """Return what the account was worth when this trading day began: its last point before midnight, desk time.
+
+    Cash that came or went since is in it, since it was neither won nor lost.
+    """
+    before = EquitySnapshot.objects.filter(account=account, at__lt=safety.day_start()).order_by("-at").first()
+    if before is None:
+        return paid_in(account)
+    worth: Decimal = before.equity
+    return worth + _moved(account.cash_movements.filter(recorded_at__gt=before.at))
+
+
+def paid_in(account: Account) -> Decimal:
+    """Return what the account began with and what has come or gone since without being won or lost."""
+    began_with: Decimal = account.starting_cash
+    return began_with + _moved(account.cash_movements.all())
+
+
+def peak_of(account: Account, equity: Decimal) -> Decimal:
+    """Return the equity from which a drawdown of the account is measured, on the page, by alert rules and at the gate."""
+    breaker = safety.breaker_of(account.pk)
+    return max(paid_in(account) if breaker is None else breaker.smoothed_peak, equity)
+
+
+def _moved(movements: QuerySet[CashMovement]) -> Decimal:
+    return sum(movements.values_list("amount", flat=True), ZERO)
 
 
 def _series_of(position: Position) -> market.SeriesName:

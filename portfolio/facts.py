@@ -12,7 +12,7 @@ from market import selectors as market
 from market.calendars import TradingCalendar, calendar
 from market.models import Instrument
 from portfolio.choices import OPEN, OrderSide, OrderStatus
-from portfolio.equity import Valuation, equity_at_day_start, mark_of, valuation
+from portfolio.equity import Valuation, equity_at_day_start, mark_of, paid_in, valuation
 from portfolio.ledger import ONE, amount
 from portfolio.models import Account, Order
 from safety import selectors as safety
@@ -123,7 +123,7 @@ def exposure_of(
             [order for order in open_orders if order.instrument_id != instrument.pk], quantities
         ),
         day_pnl=worth.equity - equity_at_day_start(account) if worth.complete else None,
-        starting_equity=account.starting_cash,
+        starting_equity=paid_in(account),
         open_order_cash=cash_reserved(account=account, orders=open_orders)
         + _short_cover(account, open_orders, quantities),
         fee_rate=account.fee_rate,

@@ -36,7 +36,7 @@ from portfolio.fills import fills_apply, order_move
 from portfolio.ledger import amount
 from portfolio.models import Account, CashMovement, Order, Position
 from portfolio.orders import account_settle
-from safety.services import alert_raise, reconciliation_block, reconciliation_clear
+from safety.services import alert_raise, breaker_cash_moved, reconciliation_block, reconciliation_clear
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
@@ -349,6 +349,7 @@ def _adopt_cash(actor: Actor, account: Account, there: Decimal) -> list[str]:
     )
     account.cash += moved
     account.save(update_fields=["cash"])
+    breaker_cash_moved(account_id=account.pk, amount=moved)
     audit.record(
         actor=actor,
         action="account.cash_movement",

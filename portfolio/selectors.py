@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Window
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from market.models import DataSource
-from portfolio.equity import PositionValue, Valuation, equity_at_day_start, valuation
+from portfolio.equity import PositionValue, Valuation, equity_at_day_start, paid_in, peak_of, valuation
 from portfolio.errors import AccountMissing, AccountUnknown, OrderUnknown
 from portfolio.facts import cash_reserved
 from portfolio.ledger import divide
@@ -111,16 +111,17 @@ def account_summary(account: Account, wall: datetime) -> dict[str, Any]:
     Returns:
         Money as Decimal in the account's currency: `cash`, `cash_reserved` (held back by open buys), `equity`,
         `positions_value`, `gross_exposure`, `realized_pnl` (after all fees), `unrealized_pnl`, `fees`, `day_pnl`
-        (against the last point before midnight, site time), `total_pnl` (against the starting cash), `total_return` and `drawdown` (fractions, float; the
-        drawdown from the highest point of the curve, positive), `valued` (whether every position had a price) and
-        `positions`: one mapping each with `symbol, name, quantity, average_price, cost, mark_price, mark_time, value,
+        (against the last point before midnight, site time), `total_pnl` (against the starting cash and what was paid in
+        or out since), `total_return` and `drawdown` (fractions, float; the drawdown positive, from the peak that the
+        gate goes by; None where nothing is left that they could be parts of), `valued` (whether every position had a
+        price) and `positions`: one mapping each with `symbol, name, quantity, average_price, cost, mark_price, mark_time, value,
         weight, unrealized_pnl, realized_pnl, fees, source, source_title, timeframe, adjustment, generated,
         historical`.
     """
     worth = valuation(account=account, wall=wall)
     equity = worth.equity
     booked = list(Position.objects.filter(account=account).values_list("realized_pnl", "fees"))
-    peak = _peak(account, equity)
+    began_with, peak = paid_in(account), peak_of(account, equity)
     return {
         "account_id": account.pk,
         "name": account.name,
@@ -137,9 +138,9 @@ def account_summary(account: Account, wall: datetime) -> dict[str, Any]:
         "unrealized_pnl": worth.unrealized_pnl,
         "fees": sum((fees for _, fees in booked), ZERO),
         "day_pnl": equity - equity_at_day_start(account),
-        "total_pnl": equity - account.starting_cash,
-        "total_return": float(equity / account.starting_cash - 1),
-        "drawdown": float(1 - equity / peak),
+        "total_pnl": equity - began_with,
+        "total_return": float(equity / began_with - 1) if began_with > 0 else None,
+        "drawdown": float(1 - equity / peak) if peak > 0 else None,
         "valued": worth.complete,
         "positions": _positions(worth),
     }
@@ -168,14 +169,8 @@ def account_standing(account: Account, wall: datetime) -> Standing:
     """Return where an account stands at `wall`, in its currency, by the same rules as `account_summary`."""
     worth = valuation(account=account, wall=wall)
     return Standing(
-        worth.equity, worth.gross_exposure, equity_at_day_start(account), _peak(account, worth.equity), worth.complete
+        worth.equity, worth.gross_exposure, equity_at_day_start(account), peak_of(account, worth.equity), worth.complete
     )
-
-
-def _peak(account: Account, equity: Decimal) -> Decimal:
-    highest: Decimal | None = EquitySnapshot.objects.filter(account=account).aggregate(peak=Max("equity"))["peak"]
-    least: Decimal = max(account.starting_cash, equity)
-    return least if highest is None else max(highest, least)
 
 
 def _positions(worth: Valuation) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ wrong price trips nothing, in either direction. A level is reached when two samp
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Context, Decimal, localcontext
 
@@ -61,6 +61,33 @@ def resumed(watch: Watch) -> Watch:
     return begin(equity=watch.equity, peak=watch.equity, at=watch.at)
 
 
+def moved(watch: Watch, amount: Decimal) -> Watch:
+    """Return the watch after `amount` was paid in, or out when it is negative: nothing was won or lost by it.
+
+    All is scaled, so that the fall stays the fraction that it was; moved by the amount alone, a small fall of a large
+    account would be a large one of what a withdrawal leaves. Where nothing is left to scale, the watch begins anew, and
+    where nothing was, all moves by the amount. The levels stay.
+    """
+    after = watch.equity + amount
+    if watch.equity <= 0:
+        moved = replace(
+            watch,
+            equity=after,
+            smoothed=watch.smoothed + amount,
+            peak=watch.peak + amount,
+            smoothed_peak=watch.smoothed_peak + amount,
+        )
+        return replace(moved, fall=min(_fall(after, moved.peak), _fall(moved.smoothed, moved.smoothed_peak)))
+    if after <= 0:
+        return replace(begin(equity=after, peak=after, at=watch.at), level=watch.level, seen=watch.seen)
+    with localcontext(_PRECISE):
+        smoothed, peak, smoothed_peak = (
+            (each * after / watch.equity).quantize(_PLACES)
+            for each in (watch.smoothed, watch.peak, watch.smoothed_peak)
+        )
+    return replace(watch, equity=after, smoothed=smoothed, peak=peak, smoothed_peak=smoothed_peak)
+
+
 def sampled(watch: Watch, *, equity: Decimal, at: datetime, thresholds: Mapping[BreakerLevel, Decimal]) -> Watch:
     """Return the watch after one more sample; unchanged when it comes too soon after the last one, or before it.
 
@@ -91,7 +118,9 @@ def _called_for(fall: Decimal, thresholds: Mapping[BreakerLevel, Decimal]) -> Br
 
 
 def _fall(equity: Decimal, peak: Decimal) -> Decimal:
-    """Return how far `equity` is below `peak`; an account whose peak is not above zero has nothing left to lose."""
+    """Return how far `equity` is below `peak`; below a peak that is not above zero, everything is lost."""
+    if equity >= peak:
+        return Decimal(0)
     if peak <= 0:
         return Decimal(1)
     with localcontext(_PRECISE):

@@ -50,7 +50,7 @@ class Exposure:
         position_value: absolute value of the symbol's position at its mark.
         other_open_value: what resting orders of other symbols may add to the gross exposure.
         day_pnl: what the account has won since the trading day began, unrealised changes included; negative for a loss.
-        starting_equity: what the account began with.
+        starting_equity: what the account began with, and what was paid in or out since.
         open_order_cash: cash reserved by resting orders of all symbols, the cover of resting short sales included.
         fee_rate, slippage: fractions of the filled notional and of the price.
         opens_in_s: seconds until the instrument's exchange opens, by the clock of the price's source; 0 while it is open.

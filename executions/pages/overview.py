@@ -56,7 +56,7 @@ def _account(wall: datetime) -> dict[str, Any]:
     equity = summary["equity"]
     return {
         "account": summary,
-        "total_pnl": equity - summary["starting_cash"],
+        "total_pnl": summary["total_pnl"],
         "exposure_share": summary["gross_exposure"] / equity if equity > 0 else None,
         # The chart's numbers are for drawing only; every figure that is read comes from the summary.
         "curve": [[int(point.at.timestamp()), float(point.equity)] for point in points],

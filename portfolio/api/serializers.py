@@ -170,9 +170,11 @@ class PortfolioSerializer(serializers.Serializer[Any]):
     unrealized_pnl = DecimalStringField()
     fees = DecimalStringField()
     day_pnl = DecimalStringField(help_text="Against the last point of the curve before midnight, site time.")
-    total_pnl = DecimalStringField(help_text="Against the starting cash.")
-    total_return = serializers.FloatField()
-    drawdown = serializers.FloatField(help_text="From the highest equity, as a positive fraction.")
+    total_pnl = DecimalStringField(help_text="Against the starting cash and what was paid in or out since.")
+    total_return = serializers.FloatField(allow_null=True, help_text="Null when nothing is left that was paid in.")
+    drawdown = serializers.FloatField(
+        allow_null=True, help_text="From the highest equity, as a positive fraction; null when that is not above zero."
+    )
     valued = serializers.BooleanField(help_text="Whether every position has a price.")
     positions = PositionSerializer(many=True)
     equity_curve = EquityPointSerializer(many=True)

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from safety import drawdown, selectors
 from safety.choices import AlertKind, BreakerLevel, Severity
@@ -97,6 +97,20 @@ def _changed(row: DrawdownBreaker, before: BreakerLevel) -> None:
             threshold=selectors.breaker_thresholds()[level],
             actor=BREAKER,
         )
+
+
+def breaker_cash_moved(*, account_id: UUID, amount: Decimal) -> None:
+    """Take cash that came to an account (or went, below zero) for neither a profit nor a loss.
+
+    Raises:
+        RuntimeError: outside the transaction that writes the movement, where the breaker could see one without the other.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("breaker_cash_moved needs the transaction of the movement")
+    row = DrawdownBreaker.objects.select_for_update().filter(pk=account_id).first()
+    if row is not None:
+        row.watch = drawdown.moved(row.watch, amount)
+        row.save()
 
 
 def breaker_resume(*, actor: Actor, account_id: UUID, reason: str) -> DrawdownBreaker:

@@ -11,7 +11,7 @@ from executions.alert_sources import Decisions, FailedRuns
 from executions.models import WorkflowExecution
 from market.models import BarSeries
 from portfolio import services as portfolio
-from portfolio.models import Account, EquitySnapshot, Position
+from portfolio.models import Account, Position
 from safety import services
 from safety.alerting import rounds
 from safety.alerting.contracts import fact_sources, occurrence_sources
@@ -241,9 +241,7 @@ def acme_of_account(watch: Watchman) -> BarSeries:
 
 
 def test_a_drawdown_is_told_from_the_highest_equity_on(watch: Watchman, holding: Account) -> None:
-    EquitySnapshot.objects.create(
-        account=holding, at=watch.now, cash=Decimal(5_000), positions_value=Decimal(7_500), equity=Decimal(12_500)
-    )
+    services.breaker_sample(account_id=holding.pk, equity=Decimal(12_500), day_pnl=Decimal(0), at=watch.now)
     rule = watch.rule("drawdown", symbol="", threshold="0.3")
     watch.look()
     assert (watch.state(rule).met, watch.state(rule).value) == (False, Decimal("0.2"))

@@ -106,6 +106,33 @@ def test_hummingbots_sign_an_account_that_only_gains_never_trips(gains: list[Dec
     assert watched([110_000, 110_000]).fall == 0
 
 
+@given(
+    st.lists(st.decimals(min_value=1, max_value=1_000_000, places=2), min_size=1, max_size=9),
+    st.decimals(min_value=-999_999, max_value=1_000_000, places=2),
+)
+def test_cash_that_comes_or_goes_leaves_the_fall_and_the_level_as_they_are(
+    path: list[Decimal], amount: Decimal
+) -> None:
+    watch = watched(path)
+    if watch.equity + amount < 1:
+        amount = 1 - watch.equity
+    after = drawdown.moved(watch, amount)
+    assert (after.equity, after.level, after.seen) == (watch.equity + amount, watch.level, watch.seen)
+    again = drawdown.sampled(after, equity=after.equity, at=after.at + timedelta(days=1), thresholds=AT)
+    same = drawdown.sampled(watch, equity=watch.equity, at=watch.at + timedelta(days=1), thresholds=AT)
+    assert abs(again.fall - same.fall) < D("1e-7")
+
+
+def test_an_account_that_is_emptied_has_lost_nothing_by_it_and_one_in_debt_keeps_what_it_lost() -> None:
+    emptied = drawdown.moved(watched([95_000]), D(-95_000))
+    assert (emptied.equity, emptied.fall) == (0, 0)
+    for minutes in (10, 20):
+        at = emptied.at + timedelta(minutes=minutes)
+        assert drawdown.sampled(emptied, equity=D(0), at=at, thresholds=AT).level is NORMAL
+    saved = drawdown.moved(watched([-5_000]), D(30_000))
+    assert (saved.equity, saved.peak) == (25_000, 130_000)
+
+
 # -------------------------------------------------------------------------------------------------------- the service
 
 
