@@ -42,8 +42,8 @@ def account_save(*, actor: Actor, account: Account) -> Account:
     """Make an account, or change its name, rates or being the default one.
 
     Raises:
-        AccountInUse: for another starting cash, currency, mode or broker once the account has fills or
-            open orders.
+        AccountInUse: for another starting cash, currency, mode or broker once the account has fills, cash that
+            moved at its broker, or open orders.
     """
     with transaction.atomic():
         stored = Account.objects.select_for_update().filter(pk=account.pk).first()
@@ -52,10 +52,10 @@ def account_save(*, actor: Actor, account: Account) -> Account:
             account.cash = account.starting_cash
         else:
             changed = [name for name in _FIXED if getattr(stored, name) != getattr(account, name)]
-            if changed and (stored.fills.exists() or stored.orders.open().exists()):
-                raise AccountInUse(f"{', '.join(changed)} cannot change: fills or open orders rest on it.")
+            if changed and account_in_use(stored):
+                raise AccountInUse(f"{', '.join(changed)} cannot change: fills, cash or open orders rest on it.")
             account.fill_sequence = stored.fill_sequence
-            account.cash = stored.cash if stored.fills.exists() else account.starting_cash
+            account.cash = stored.cash if _ledger_begun(stored) else account.starting_cash
         if account.is_default:
             Account.objects.filter(is_default=True).exclude(pk=account.pk).update(is_default=False)
         account.save()
@@ -67,3 +67,12 @@ def account_save(*, actor: Actor, account: Account) -> Account:
             after={name: str(getattr(account, name)) for name in _EDITABLE},
         )
     return account
+
+
+def account_in_use(account: Account) -> bool:
+    """Say whether the starting cash, and what else a ledger rests on, stands: there is one, or an order may begin it."""
+    return _ledger_begun(account) or account.orders.open().exists()
+
+
+def _ledger_begun(account: Account) -> bool:
+    return account.fills.exists() or account.cash_movements.exists()

@@ -53,8 +53,7 @@ class AccountAdmin(ModelAdmin):
     readonly_fields = ("cash", "fill_sequence", "created_at", "updated_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        # The ledger starts from the starting cash: it stands once there is a fill, or an order that may bring one.
-        in_use = obj is not None and (obj.fills.exists() or obj.orders.open().exists())
+        in_use = obj is not None and services.account_in_use(obj)
         fixed = ("starting_cash", "currency", "mode", "broker") if in_use else ()
         return (*self.readonly_fields, *fixed)
 

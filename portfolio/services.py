@@ -1,6 +1,6 @@
 """Every change of the portfolio's state, by name. All doors (API, steps, admin, commands) come through here."""
 
-from portfolio.accounts import account_ensure_default, account_save
+from portfolio.accounts import account_ensure_default, account_in_use, account_save
 from portfolio.drafts import rebalance_preview
 from portfolio.equity import equity_record
 from portfolio.goals import goal_create, goal_delete, goal_restore, goal_update, goals_check
@@ -17,6 +17,7 @@ __all__ = [
     "Difference",
     "Reconciliation",
     "account_ensure_default",
+    "account_in_use",
     "account_reconcile",
     "account_save",
     "accounts_reconcile",

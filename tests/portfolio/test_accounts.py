@@ -7,6 +7,7 @@ from decimal import Decimal
 from io import StringIO
 from itertools import pairwise
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -19,7 +20,7 @@ from portfolio import fills, selectors, services
 from portfolio.brokers import BrokerFill, BrokerOrder, broker_for
 from portfolio.choices import OrderSide, OrderStatus
 from portfolio.errors import AccountInUse, AccountMissing
-from portfolio.models import Account, EquitySnapshot, Order, Position
+from portfolio.models import Account, CashMovement, EquitySnapshot, Order, Position
 from tests.portfolio.conftest import Prices
 from tradingsite.common import clock
 from tradingsite.common.actor import Actor
@@ -157,6 +158,19 @@ def test_an_account_with_fills_keeps_its_starting_cash(acme: BarSeries, place: P
     account = selectors.account_default()
     account.fee_rate = Decimal("0.002")
     assert services.account_save(actor=actor, account=account).cash == Decimal("98968.454485")
+
+
+def test_cash_that_moved_at_the_broker_stays_when_an_account_without_fills_is_saved(
+    account: Account, actor: Actor
+) -> None:
+    CashMovement.objects.create(id=uuid4(), account=account, amount=Decimal(250), detail="A deposit.")
+    Account.objects.update(cash=Decimal(100_250))
+    account.name = "Renamed"
+    assert services.account_save(actor=actor, account=account).cash == Decimal(100_250)
+    assert services.positions_check(account=account) == []
+    account.starting_cash = Decimal(5)
+    with pytest.raises(AccountInUse):
+        services.account_save(actor=actor, account=account)
 
 
 def test_the_starting_cash_stands_while_an_order_that_it_covers_is_open(
