@@ -18,8 +18,16 @@ from uuid import UUID, uuid5
 from django.db import transaction
 
 from market import selectors as market
-from portfolio import comparing, reconciled
-from portfolio.brokers import Broker, BrokerFill, BrokerNotConfigured, BrokerOrder, BrokerUncertain, broker_for
+from portfolio import blocking, comparing, reconciled
+from portfolio.brokers import (
+    Broker,
+    BrokerFill,
+    BrokerNotConfigured,
+    BrokerOrder,
+    BrokerThrottled,
+    BrokerUncertain,
+    broker_for,
+)
 from portfolio.choices import (
     OPEN,
     BrokerKind,
@@ -36,7 +44,7 @@ from portfolio.fills import fills_apply, order_move
 from portfolio.ledger import amount
 from portfolio.models import Account, CashMovement, Order, Position
 from portfolio.orders import account_settle
-from safety.services import alert_raise, breaker_cash_moved, reconciliation_block, reconciliation_clear
+from safety.services import breaker_cash_moved, reconciliation_clear
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
@@ -112,9 +120,12 @@ def account_reconcile(*, actor: Actor = DESK, account: Account, wall: datetime) 
             if result.compared:
                 reconciled.mark(account)
             return result
+    except BrokerThrottled as error:
+        # It is there, and says when it answers again: that its books differ nobody has reason to think.
+        return replace(before, problem=str(error))
     except (BrokerUncertain, BrokerNotConfigured, OSError) as error:
         logger.warning("account %s could not be reconciled: %s", account.name, error)
-        _block(actor, account, comparing.UNREACHABLE, str(error))
+        blocking.account_block_unreachable(actor, account, str(error))
         return Reconciliation(account.name, compared=False, problem=str(error))
     return replace(before, problem="Its books did not stand still; it is tried again.")
 
@@ -217,7 +228,7 @@ def _write(
         _write_books(actor, account, found, desk, wall, fresh, adopted)
     differences = tuple(dict.fromkeys((*before.differences, *fresh)))
     for kind in dict.fromkeys(each.kind for each in fresh):
-        _block(actor, account, kind, "; ".join(str(each) for each in differences if each.kind is kind))
+        blocking.account_block(actor, account, kind, "; ".join(str(each) for each in differences if each.kind is kind))
     result = Reconciliation(account.name, False, differences, (*before.adopted, *adopted))
     if again:
         return result, True
@@ -402,18 +413,6 @@ def _record(actor: Actor, order: Order) -> None:
         "origin": order.origin,
     }
     audit.record(actor=actor, action="order.take_over", target=order, after=after)
-
-
-def _block(actor: Actor, account: Account, code: str, detail: str) -> None:
-    with transaction.atomic():
-        if reconciliation_block(actor=actor, account_id=account.pk, code=code, detail=detail):
-            alert_raise(
-                kind="positions",
-                name=f"{code} of {account.name}",
-                severity="critical",
-                message=f"Account {account.name} trades nothing until somebody has looked: {detail}.",
-                actor=actor,
-            )
 
 
 def _take_back(found: _Found, result: Reconciliation) -> None:

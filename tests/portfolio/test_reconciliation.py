@@ -294,7 +294,7 @@ def test_an_account_made_with_another_cash_than_its_broker_holds_trades_once_som
 
 
 @pytest.mark.parametrize("kind", ["account", "positions", "open_orders", "order"])
-@pytest.mark.parametrize("fault", ["500", "garbage", "close", "429 30", "404", "hang"])
+@pytest.mark.parametrize("fault", ["500", "garbage", "close", "404", "hang"])
 def test_a_broker_that_cannot_be_read_is_never_taken_for_one_that_agrees(
     book: Book, place: Place, account: Account, kind: str, fault: str
 ) -> None:
@@ -369,6 +369,23 @@ def test_late_fills_of_an_order_that_had_ended_are_waited_for_as_well(book: Book
     assert [each.kind.value for each in run().differences] == ["ORDER_FILLS_DIFFER"]
     assert (Position.objects.get().quantity, Order.objects.count()) == (D(4), 1)
     assert agree(book)
+
+
+def test_a_broker_that_takes_no_more_requests_for_now_blocks_nothing(book: Book, account: Account) -> None:
+    book.fail("account", "429 30 before")
+    for _ in range(2):
+        result = run()
+        assert (result.compared, "Too many requests" in result.problem) == (False, True)
+    assert (blocks(), AlertEvent.objects.count(), book.calls.count("account")) == (set(), 0, 1)
+
+
+def test_a_broker_that_stays_away_is_told_of_once(book: Book, account: Account) -> None:
+    book.fail("account", "500 before", "502 before")
+    run()
+    rows = everything()
+    assert not run().compared
+    assert everything() == rows
+    assert AlertEvent.objects.count() == 1
 
 
 # --------------------------------------------------------------------------------------------------------- at the start
