@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid5
 
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 
 from market import selectors as market
 from portfolio import blocking, comparing, reconciled
@@ -49,7 +49,7 @@ from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.decimals import decimal_string
-from tradingsite.common.errors import NotFound
+from tradingsite.common.errors import AppError, NotFound
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,15 @@ def account_reconcile(*, actor: Actor = DESK, account: Account, wall: datetime) 
 def accounts_reconcile(*, actor: Actor = DESK, simulated: bool = True) -> list[Reconciliation]:
     """Reconcile every account; without `simulated` only those whose broker is elsewhere."""
     accounts = Account.objects.all() if simulated else Account.objects.exclude(broker=BrokerKind.PAPER)
-    return [account_reconcile(actor=actor, account=account, wall=utcnow()) for account in accounts]
+    results = []
+    for account in accounts:
+        # One that cannot be compared must not keep the others from it.
+        try:
+            results.append(account_reconcile(actor=actor, account=account, wall=utcnow()))
+        except (AppError, DataError, IntegrityError) as error:
+            logger.exception("account %s could not be reconciled", account.name)
+            results.append(Reconciliation(account.name, compared=False, problem=str(error)))
+    return results
 
 
 def reconcile_at_start(account: Account) -> bool:
@@ -279,7 +287,8 @@ def _write_books(
 
 def _adopt_order(actor: Actor, account: Account, told: BrokerOrder, wall: datetime) -> list[str]:
     """Take an order over that somebody made at the broker, so that its fills are followed like any other's."""
-    if told.order_type not in OrderType.values:
+    longest = Order._meta.get_field("client_order_id").max_length or 0
+    if told.order_type not in OrderType.values or len(told.client_order_id) > longest:
         return []
     tif = told.time_in_force if told.time_in_force in TimeInForce.values else TimeInForce.DAY
     order = _marked_order(

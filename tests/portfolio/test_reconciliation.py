@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
-from django.db import connection, models, transaction
+from django.db import DataError, connection, models, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
@@ -211,6 +211,34 @@ def test_a_symbol_that_the_desk_does_not_know_blocks_and_is_not_made_up(book: Bo
     assert [str(each) for each in run().differences] == ["STRANGE: 0 here, 5 at the broker"]
     assert everything() == rows
     assert not Order.objects.exists()
+
+
+def test_an_order_made_outside_whose_id_is_too_long_blocks_and_is_not_taken_over(book: Book, account: Account) -> None:
+    book.take({**OUTSIDE, "client_order_id": "x" * 101})
+    result = run()
+    assert (result.compared, result.adopted, blocks()) == (True, (), {"ORDER_UNKNOWN_TO_DESK"})
+    rows = everything()
+    run()
+    assert everything() == rows
+    assert not Order.objects.exists()
+
+
+@pytest.mark.parametrize("error", [DataError("value too long"), Unavailable("no prices")])
+def test_an_account_that_cannot_be_compared_does_not_keep_the_others_from_it(
+    book: Book, account: Account, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    Account.objects.create(name="Another", cash=1, starting_cash=1)
+    whole = reconciliation.account_reconcile
+
+    def but_one(**said: Any) -> services.Reconciliation:
+        if said["account"].pk == account.pk:
+            raise error
+        return whole(**said)
+
+    monkeypatch.setattr(reconciliation, "account_reconcile", but_one)
+    results = {each.account: each for each in services.accounts_reconcile()}
+    assert (results["Another"].compared, results[account.name].compared) == (True, False)
+    assert str(error) in results[account.name].problem
 
 
 def test_what_rests_at_the_broker_though_it_was_given_up_is_taken_back(book: Book, place: Place) -> None:
