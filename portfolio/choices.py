@@ -81,7 +81,7 @@ TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
     ),
     S.UNKNOWN: frozenset({S.ACCEPTED, S.PARTIALLY_FILLED, S.FILLED, S.REJECTED, S.CANCELLED, S.EXPIRED}),
     S.ACCEPTED: frozenset({S.PARTIALLY_FILLED, S.FILLED, S.REJECTED, S.CANCELLED, S.EXPIRED}),
-    S.PARTIALLY_FILLED: frozenset({S.FILLED, S.CANCELLED, S.EXPIRED}),
+    S.PARTIALLY_FILLED: frozenset({S.FILLED, S.REJECTED, S.CANCELLED, S.EXPIRED}),
     S.CANCELLED: frozenset({S.FILLED}),
     S.DENIED: frozenset(),
     S.FILLED: frozenset(),

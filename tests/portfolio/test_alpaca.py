@@ -114,6 +114,16 @@ def test_how_an_order_ended_is_said_in_the_desks_words(book: Book, place: Place,
     assert (order.status, order.code) == words[end]
 
 
+def test_an_order_that_is_rejected_after_a_part_was_filled_is_over(book: Book, place: Place) -> None:
+    place(order_type="limit", limit_price=D(90))
+    book.fill("one", "4", "90")
+    assert settled().status == "partially_filled"
+    book.close("one", "rejected")
+    order = settled()
+    assert (order.status, order.code, order.filled_quantity) == ("rejected", "BROKER_REJECTED", D(4))
+    assert agree(book)
+
+
 def test_a_word_that_nobody_understands_changes_nothing(book: Book, place: Place) -> None:
     place(order_type="limit", limit_price=D(90))
     book.close("one", "teleported")
@@ -188,6 +198,13 @@ def test_an_answer_lost_after_acceptance_is_unknown_and_resolved_by_asking(
     assert settled().status == "filled"
     assert (book.attempts["one"], len(book.orders), Fill.objects.count()) == (1, 1, 1)
     assert agree(book)
+
+
+@pytest.mark.parametrize("body", [{"message": "no"}, {"code": "40010001", "message": "no"}, ["no"], "no"])
+def test_a_refusal_without_alpacas_code_is_not_alpacas(book: Book, place: Place, body: Any) -> None:
+    book.submit = lambda said: (422, body)  # type: ignore[method-assign]
+    order = place()
+    assert (order.status, order.code) == ("unknown", "BROKER_UNCERTAIN")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
