@@ -22,6 +22,7 @@ from portfolio.brokers.protocol import (
     BrokerNotConfigured,
     BrokerOrder,
     BrokerPosition,
+    BrokerThrottled,
     BrokerUncertain,
     DuplicateClientOrderId,
     OrderRequest,
@@ -178,7 +179,13 @@ class AlpacaBroker:
     def _is_duplicate(self, error: Any, client_order_id: str) -> bool:
         if error.code != _INVALID:
             return False
-        return "client_order_id" in error.message or self.order(client_order_id) is not None
+        if "client_order_id" in error.message:
+            return True
+        try:
+            return self.order(client_order_id) is not None
+        except BrokerThrottled:
+            # Not looked at was the question, not the order: Alpaca may well have it.
+            raise BrokerUncertain(f"Alpaca did not say whether it has {client_order_id} already.") from None
 
     def _seen(self, row: Any, client_order_id: str) -> BrokerOrder:
         if not isinstance(row, Mapping) or _text(row, "client_order_id") != client_order_id:

@@ -207,6 +207,20 @@ def test_a_refusal_without_alpacas_code_is_not_alpacas(book: Book, place: Place,
     assert (order.status, order.code) == ("unknown", "BROKER_UNCERTAIN")
 
 
+def test_an_order_whose_refusal_cannot_be_looked_into_for_now_is_unknown_and_not_rejected(
+    book: Book, place: Place
+) -> None:
+    book.fail("submit", "hang after")
+    order = place()
+    Order.objects.filter(pk=order.pk).update(status="pending")
+    book.submit = lambda said: (422, {"code": 40010001, "message": "not unique"})  # type: ignore[method-assign]
+    book.fail("order", "429 60 before")
+    assert place().status == "unknown"
+    alpaca_http._quiet_until.clear()
+    assert settled().status == "filled"
+    assert agree(book)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_order_that_never_arrived_is_not_sent_again_and_given_up(book: Book, place: Place, fault: str) -> None:
     book.fail("submit", f"{fault} before")
