@@ -323,12 +323,12 @@ def _submit_patiently(*, order: Order, broker: Broker) -> Order:
     Only for an order that nobody else sends: that the broker did not look at this request then says that it never had
     the order.
     """
-    for _ in range(THROTTLED_TRIES):
+    for left in reversed(range(THROTTLED_TRIES)):
         try:
             return _submit(order=order, broker=broker)
         except BrokerThrottled as error:
             detail = error.detail
-            if error.retry_after_s > THROTTLED_WAIT_S:
+            if not left or error.retry_after_s > THROTTLED_WAIT_S:
                 break
             time.sleep(error.retry_after_s)
         try:

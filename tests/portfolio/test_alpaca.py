@@ -302,6 +302,14 @@ def test_a_429_again_and_again_ends_in_a_rejection(book: Book, place: Place) -> 
     assert book.attempts["one"] == 0
 
 
+def test_after_the_last_try_nobody_waits(book: Book, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(orders.time, "sleep", waits.append)
+    book.fail("submit", *["429 0 before"] * 5)
+    place()
+    assert len(waits) == orders.THROTTLED_TRIES - 1
+
+
 def test_a_kill_while_an_order_waits_for_a_429_stops_it(
     book: Book, place: Place, operator_actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
