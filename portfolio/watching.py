@@ -7,6 +7,7 @@ from django.db.models import Exists, OuterRef
 from portfolio.equity import equity_at_day_start, valuation
 from portfolio.models import Account, Fill
 from safety import selectors as safety
+from safety.errors import KillSwitchUnwritable
 from safety.services import breaker_sample
 
 
@@ -18,8 +19,11 @@ def drawdowns_watch(*, wall: datetime) -> int:
 
     Returns:
         How many accounts were looked at.
+
+    Raises:
+        KillSwitchUnwritable: when an account called for a kill that nothing would take, after a look at the others.
     """
-    looked = 0
+    looked, failed = 0, None
     for account in Account.objects.filter(Exists(Fill.objects.filter(account=OuterRef("pk")))):
         seen = safety.breaker_of(account.pk)
         if seen is not None and safety.just_sampled(seen, wall):
@@ -27,11 +31,16 @@ def drawdowns_watch(*, wall: datetime) -> int:
         worth = valuation(account=account, wall=wall)
         if not worth.complete:
             continue
-        breaker_sample(
-            account_id=account.pk,
-            equity=worth.equity,
-            day_pnl=worth.equity - equity_at_day_start(account),
-            at=wall,
-        )
+        try:
+            breaker_sample(
+                account_id=account.pk,
+                equity=worth.equity,
+                day_pnl=worth.equity - equity_at_day_start(account),
+                at=wall,
+            )
+        except KillSwitchUnwritable as error:
+            failed = error
         looked += 1
+    if failed is not None:
+        raise failed
     return looked

@@ -412,6 +412,27 @@ def test_an_account_is_watched_from_its_present_equity_on_whatever_its_old_curve
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("invested")
+def test_a_kill_that_nothing_takes_keeps_no_other_account_from_being_looked_at(
+    actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Account.objects.create(name="Other", starting_cash=D(100_000), cash=D(100_000))
+    said = {"actor": actor, "account": other, "symbol": "OTHER", "side": "buy", "quantity": D(1)}
+    assert portfolio.order_place(**said, client_order_id="of another account").status == "filled"
+    looked = []
+
+    def fail(**said: Any) -> None:
+        looked.append(said["account_id"])
+        raise KillSwitchUnwritable("no disk, no database")
+
+    monkeypatch.setattr("portfolio.watching.breaker_sample", fail)
+    with pytest.raises(KillSwitchUnwritable):
+        watch_at(START)
+    assert set(looked) == set(Account.objects.values_list("pk", flat=True))
+    assert len(looked) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("invested")
 def test_an_account_without_a_price_is_not_judged_by_a_guess() -> None:
     watch_at(START)
     from portfolio.models import Position
