@@ -69,7 +69,7 @@ def _round(sweep: KillSweep, *, wall: datetime, until: float | None) -> Remainin
         except (AppError, OSError) as error:
             logger.warning("the broker of %s cannot be cleared for now: %s", account.name, error)
             unreachable.add(account.name)
-    resting = _sample_orders(sweep, accounts, only, wall, unreachable)
+    resting = _sample_orders(sweep, accounts, only, wall=wall, until=until, unreachable=unreachable)
     positions: list[dict[str, Any]] = []
     if sweep.flatten and sweep.resumed_at is None:
         for account in accounts:
@@ -99,6 +99,8 @@ def _closings(client_order_ids: Iterable[str]) -> set[str]:
 
 
 def _clear_book(account: Account, *, scope: str, only: set[str] | None, wall: datetime, until: float | None) -> None:
+    if _late(until):
+        return
     for client_order_id in _book(account, scope=scope, only=only, wall=wall):
         if _late(until):
             return
@@ -128,9 +130,18 @@ def _book(account: Account, *, scope: str, only: set[str] | None, wall: datetime
 
 
 def _sample_orders(
-    sweep: KillSweep, accounts: list[Account], only: set[str] | None, wall: datetime, unreachable: set[str]
+    sweep: KillSweep,
+    accounts: list[Account],
+    only: set[str] | None,
+    *,
+    wall: datetime,
+    until: float | None,
+    unreachable: set[str],
 ) -> list[dict[str, Any]]:
-    """Return everything that still rests, by the desk's rows and by the brokers' books."""
+    """Return everything that still rests, by the desk's rows and by the brokers' books.
+
+    An account for which no time was left counts as one that could not be asked: what nobody looked at is not clean.
+    """
     found = {
         order.client_order_id: {
             "account_id": str(order.account_id),
@@ -141,6 +152,9 @@ def _sample_orders(
     }
     for account in accounts:
         if account.name in unreachable:
+            continue
+        if _late(until):
+            unreachable.add(account.name)
             continue
         try:
             book = _book(account, scope=sweep.scope, only=only, wall=wall)

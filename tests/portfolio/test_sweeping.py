@@ -252,6 +252,21 @@ class _Resting:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_round_without_time_asks_no_broker_and_confirms_nothing(rest: Place, line: Line) -> None:
+    rest()
+    kill()
+    _, calls = line
+    for second in (1, 2, 3):
+        calls.clear()
+        with clock.frozen(START + timedelta(seconds=second)):
+            services.sweeps_work(within_s=-1)
+        assert calls == []
+    sweep = KillSweep.objects.get()
+    assert (sweep.confirmed_at, sweep.clean_samples) == (None, 0)
+    assert sweep.remaining["unreachable"] == ["Paper account"]
+    assert rounds(4, 5).confirmed_at is not None
+
+
 def test_the_brokers_are_cleared_while_the_database_takes_no_writes(
     rest: Place, monkeypatch: pytest.MonkeyPatch, operator_actor: Actor
 ) -> None:
