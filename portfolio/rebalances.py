@@ -26,6 +26,7 @@ from portfolio.models import Account, Goal, Order, Rebalance, RebalanceLeg
 from portfolio.orders import order_place
 from portfolio.rebalancing import CASH_SHORT, NO_PRICE
 from portfolio.sizing import affordable, round_down
+from safety import selectors as safety
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
@@ -36,8 +37,8 @@ from tradingsite.common.owners import require_owner
 
 logger = logging.getLogger(__name__)
 
-SELLS_WAITED_FOR = timedelta(days=1)
-"""How long a buy waits for sells that pay for it; by then their market has been open."""
+OPEN_FOR = timedelta(days=1)
+"""How long a buy waits for sells beyond the time after which the gate expects their market to be open."""
 
 GOAL_SWITCHED_OFF = "GOAL_SWITCHED_OFF"
 SELLS_NOT_FILLED = "SELLS_NOT_FILLED"
@@ -250,12 +251,17 @@ def _size(rebalance: Rebalance, leg: RebalanceLeg) -> None:
         if quantity == locked.planned_quantity:
             RebalanceLeg.objects.filter(pk=leg.pk).update(quantity=quantity)
         elif rebalance.legs.filter(order__status__in=OPEN, side=OrderSide.SELL).exists():
-            if wall - rebalance.created_at > SELLS_WAITED_FOR:
-                _give_up(leg, SELLS_NOT_FILLED, "The sells that were to pay for it were not filled within a day.")
+            if wall - rebalance.created_at > _sells_waited_for():
+                _give_up(leg, SELLS_NOT_FILLED, "The sells that were to pay for it were not filled in their time.")
         elif quantity <= 0 or quantity * facts.reference_price < rebalance.min_trade:
             _give_up(leg, CASH_SHORT, f"The cash covers {decimal_string(quantity)} of it, less than the minimum trade.")
         else:
             RebalanceLeg.objects.filter(pk=leg.pk).update(quantity=quantity)
+
+
+def _sells_waited_for() -> timedelta:
+    """Return how long a buy waits for sells: until a market that the gate lets orders wait for has been open."""
+    return timedelta(seconds=safety.settings_get().open_wait_limit_s) + OPEN_FOR
 
 
 def _give_up(leg: RebalanceLeg, code: str, detail: str) -> None:

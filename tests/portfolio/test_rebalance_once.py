@@ -261,16 +261,17 @@ def test_switching_the_goal_off_gives_up_what_was_not_sent(
     assert seen["status"] == "completed"
 
 
-def test_a_buy_waits_a_day_and_no_longer(
+def test_a_buy_waits_as_long_as_a_market_may_be_closed_and_a_day_and_no_longer(
     live: Callable[..., Any], rebalance: Rebalancing, api: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    SafetySettings.objects.update(open_wait_limit_s=3 * 86_400)  # over a weekend
     url = make_goal(ACME="0.4", BETA="0.6")
     with live(3):
         answer = rebalance(url, client=api("operator"))
-    with frozen(FIRST_DAY + timedelta(days=4, hours=6)):
+    with frozen(FIRST_DAY + timedelta(days=7, hours=6)):
         duties.carry_on_rebalances()
         assert Rebalance.objects.get().status == "running"
-    with frozen(FIRST_DAY + timedelta(days=4, hours=6, seconds=1)):
+    with frozen(FIRST_DAY + timedelta(days=7, hours=6, seconds=1)):
         duties.carry_on_rebalances()
     seen = api("viewer").get(answer["Location"]).json()
     assert [order["code"] for order in seen["orders"]] == ["", "SELLS_NOT_FILLED"]
