@@ -10,7 +10,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from portfolio import orders
 from portfolio.attribution import shares
@@ -28,7 +28,10 @@ from tradingsite.common.errors import AppError
 KILL = Actor.system("kill switch")
 
 AGAIN_AFTER = timedelta(seconds=10)
-"""How long after a closing that was denied or rejected the next one is tried."""
+"""How long after the first closing that was denied or rejected the next one is tried; twice as long after each other."""
+
+AGAIN_AT_LEAST_EVERY = timedelta(minutes=5)
+"""The longest wait: each try is kept for ever, and what denies a closing may stand for days."""
 
 ZERO = Decimal(0)
 
@@ -111,7 +114,7 @@ def _close(sweep: KillSweep, position: Position, wall: datetime) -> tuple[str, s
         if before.status in OPEN:
             return before.code, before.detail or "The closing is on its way."
         failed = before.status != OrderStatus.FILLED
-        if failed and before.closed_at is not None and utcnow() - before.closed_at < AGAIN_AFTER:
+        if failed and before.closed_at is not None and utcnow() - before.closed_at < _again_after(permits):
             return before.code, before.detail
         position.refresh_from_db(fields=["quantity"])
     quantity = _quantity(sweep, position, wall)
@@ -128,6 +131,19 @@ def _close(sweep: KillSweep, position: Position, wall: datetime) -> tuple[str, s
         number=number,
     )
     return _send(permit, position)
+
+
+def _again_after(permits: QuerySet[FlattenPermit]) -> timedelta:
+    """Return how long to wait after the last of these closings, by how many of them came to nothing."""
+    failed = Order.objects.filter(client_order_id__in=permits.values("client_order_id")).exclude(
+        status__in=[*OPEN, OrderStatus.FILLED]
+    )
+    wait = AGAIN_AFTER
+    for _ in range(failed.count() - 1):
+        wait *= 2
+        if wait >= AGAIN_AT_LEAST_EVERY:
+            return AGAIN_AT_LEAST_EVERY
+    return wait
 
 
 def _send(permit: FlattenPermit, position: Position) -> tuple[str, str]:

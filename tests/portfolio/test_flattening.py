@@ -1,5 +1,6 @@
 """Positions are closed by a kill on the way of every order: through the gate, once each, and by nobody else."""
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -174,6 +175,22 @@ def test_any_other_check_of_the_gate_still_denies_a_closing_and_the_sweep_says_s
     assert rounds(3).remaining["positions"]
     assert rounds(60, 61).confirmed_at is not None
     assert [order.status for order in closings()] == ["denied", "filled"]
+
+
+def test_a_closing_that_is_denied_again_and_again_is_tried_less_and_less_often_and_never_given_up(buy: Place) -> None:
+    buy()
+    held_in = Position.objects.get().instrument
+    held_in.enabled = False
+    held_in.save()
+    kill()
+    rounds(*range(1, 3602, 5))
+    tried = [order.created_at for order in closings()]
+    waits = [round((after - before).total_seconds()) for before, after in itertools.pairwise(tried)]
+    assert waits[:6] == [10, 20, 40, 80, 160, 300]
+    assert set(waits[6:]) == {300}
+    held_in.enabled = True
+    held_in.save()
+    assert rounds(4000, 4001).confirmed_at is not None
 
 
 def test_a_live_position_is_not_closed_around_paper_mode(actor: Actor) -> None:
