@@ -92,9 +92,6 @@ TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
 OPEN = frozenset({S.PENDING, S.SUBMITTED, S.UNKNOWN, S.ACCEPTED, S.PARTIALLY_FILLED})
 """Statuses in which an order may still be filled, and so holds cash or quantity back."""
 
-AT_BROKER = OPEN - {S.PENDING}
-"""Open, and the broker may know of it."""
-
 
 def may_follow(old: str, new: str) -> bool:
     """Say whether an order may go from `old` to `new`; staying where it is is no change."""

@@ -18,8 +18,6 @@ SMOOTHING_S = Decimal(60)
 APART_S = 5
 """Samples closer together are one: two processes that look at the same moment confirm nothing to each other."""
 
-CONFIRMATIONS = 2
-
 LATCHED = frozenset({BreakerLevel.REDUCE, BreakerLevel.KILL})
 """Levels that only a person ends. A warning stops nothing, and ends by itself when the account has recovered."""
 
