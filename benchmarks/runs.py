@@ -213,7 +213,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender has its turn")
     parser.add_argument("--runs", type=int, default=1000, help="runs of the burst")
-    parser.add_argument("--concurrency", type=int, default=4, help="threads of the one worker process")
+    parser.add_argument("--concurrency", type=int, default=8, help="threads of the one worker process")
     parser.add_argument("--only", help=f"contenders with commas between: {', '.join(CONTENDERS)}")
     parser.add_argument("--json", type=Path, default=FOLDER / "runs.json", help="where every figure goes")
     return parser.parse_args()
