@@ -38,7 +38,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """A name server: what stands here under a name is its addresses, and changes take effect at once."""
     known: dict[str, list[str]] = {}
 
-    def look_up(host: str, port: int, **_: Any) -> list[Any]:
+    def look_up(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
         if host not in known:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in known[host]]
@@ -211,7 +211,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(settings: Any, monk
     answers: list[str] = []
     connected: list[str] = []
 
-    def look_up(host: str, port: int, **_: Any) -> list[Any]:
+    def look_up(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
         answers.append("1.1.1.1" if not answers else "127.0.0.1")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers[-1], port))]
 

@@ -57,8 +57,9 @@ def test_what_an_inbox_still_holds_keeps_no_run_waiting_after_a_return_to_celery
 ) -> None:
     monkeypatch.setattr(watchdog.broker, "waiting", lambda queue: 0)
     run = trials.create()
-    OutboxMessage.objects.all().update(published_at=utcnow())
-    WorkflowExecution.objects.all().update(queued_at=utcnow() - watchdog.LOST_AFTER)
+    long_ago = utcnow() - watchdog.LOST_AFTER
+    OutboxMessage.objects.all().update(published_at=long_ago)
+    WorkflowExecution.objects.all().update(queued_at=long_ago)
     InboxMessage.objects.create(
         message_id="one", topic="t", partition=0, offset=0, execution_id=run.pk, task_id=run.task_id
     )

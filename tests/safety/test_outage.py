@@ -1,10 +1,12 @@
 """Stopping trading while the database is away, takes no writes, or Redis is down: the file stands, and it is said."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jwt
 import pytest
+import redis
 from django.contrib.auth.models import AbstractBaseUser
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import AccessToken
@@ -17,6 +19,7 @@ from tradingsite.common import database
 from tradingsite.common.access.models import ApiKey
 from tradingsite.common.access.services import api_key_create
 from tradingsite.common.actor import Actor
+from tradingsite.common.live import transport
 from tradingsite.common.roles import Role
 
 KILL = "/api/safety/kill"
@@ -150,8 +153,18 @@ def test_a_key_stops_the_desk_while_the_database_takes_no_writes(operator: Abstr
 
 
 @pytest.fixture
-def no_redis(settings: Any) -> None:
+def no_redis(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A desk whose Redis does not answer; who sends live events tries again until the test is over."""
+    over = threading.Event()
+
+    def publish(texts: Sequence[str]) -> None:
+        if not over.is_set():
+            raise redis.ConnectionError("connection refused")
+
     settings.REDIS_URL = settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
+    monkeypatch.setattr(transport, "_sender", transport.Sender(publish, pause_s=0.01))
+    yield
+    over.set()
 
 
 @pytest.mark.django_db(transaction=True)
