@@ -15,7 +15,7 @@ from executions.choices import ExecutionStatus, Mode, OnError, StepStatus, Trigg
 from executions.errors import ExecutionFinished, ExecutionNotRetryable, StrategyNotRunnable, TaskNotFound
 from executions.models import EarlierTask, StepExecution, WorkflowExecution
 from executions.news import news_of, news_written, status_event, tell_status, written_with_news
-from market.selectors import symbols_known
+from market.symbols import symbols_known
 from safety.errors import KillSwitchActive
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor

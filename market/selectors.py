@@ -23,7 +23,6 @@ from market.sources import demo
 from market.sources.base import PricePoint
 from market.timeframes import DAILY, bar_ends
 from tradingsite.common.clock import utcnow
-from tradingsite.common.writes import prepared_cursor
 
 __all__ = ["PricePoint"]
 
@@ -67,17 +66,6 @@ def instruments_by_symbol(symbols: Sequence[str]) -> dict[str, Instrument]:
     """Return those of `symbols` that exist, by symbol, with one query."""
     rows = Instrument.objects.select_related("default_source").filter(symbol__in=list(symbols))
     return {row.symbol: row for row in rows}
-
-
-def symbols_known(symbols: Sequence[str]) -> set[str]:
-    """Return those of `symbols` that an instrument has."""
-    if not symbols:
-        return set()
-    table, places = Instrument._meta.db_table, ", ".join(["%s"] * len(symbols))
-    # Asked before each run: making the query anew would cost more than asking.
-    with prepared_cursor() as cursor:
-        cursor.execute(f"SELECT symbol FROM {table} WHERE symbol IN ({places})", list(symbols))
-        return {symbol for (symbol,) in cursor.fetchall()}
 
 
 def instruments() -> QuerySet[Instrument]:

@@ -1,7 +1,6 @@
 """The desk's books against the broker's: what differs blocks by its own name, is taken over once, and stays marked."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -10,14 +9,12 @@ import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import DataError, connection, models, transaction
-from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
-from portfolio import reconciled, reconciliation, selectors, services
+from portfolio import reconciled, reconciliation, services
 from portfolio.comparing import Mismatch
-from portfolio.models import Account, CashMovement, EquitySnapshot, Fill, Order, PaperFill, Position
-from safety import killswitch
-from safety.models import AlertEvent, AuditLog, DrawdownBreaker, ReconciliationBlock
+from portfolio.models import Account, CashMovement, Fill, Order, PaperFill, Position
+from safety.models import AlertEvent, AuditLog, ReconciliationBlock
 from safety.services import reconciliation_clear
 from tests.portfolio.conftest import agree
 from tests.support.alpaca import Book
@@ -251,71 +248,6 @@ def test_a_cent_of_rounding_is_no_mismatch(book: Book, account: Account) -> None
     book.cash += D("0.99")
     assert run().differences == ()
     assert Account.objects.get().cash == D(100_000)
-
-
-# ------------------------------------------------------------------------------------- neither a profit nor a loss
-
-
-def looks(*minutes: int) -> DrawdownBreaker:
-    for minute in minutes:
-        services.drawdowns_watch(wall=utcnow() + timedelta(minutes=minute))
-    return DrawdownBreaker.objects.get()
-
-
-def moved_at_broker(book: Book, account: Account, amount: int) -> None:
-    book.cash += amount
-    assert [each.kind.value for each in run().differences] == ["CASH_DIFFERS"]
-    clear(account)
-
-
-@pytest.mark.parametrize("amount", [-30_000, -98_970, 200_000])
-def test_cash_that_came_or_went_is_no_profit_and_no_loss_to_the_breaker_the_gate_or_the_page(
-    book: Book, place: Place, account: Account, amount: int
-) -> None:
-    place()
-    looks(-30)
-    before = selectors.account_summary(Account.objects.get(), utcnow())
-    moved_at_broker(book, account, amount)
-    row = looks(10, 20, 30)
-    assert (row.level, row.fall, row.day_pnl) == ("normal", 0, 0)
-    assert not killswitch.is_active()
-    after = selectors.account_summary(Account.objects.get(), utcnow())
-    for figure in ("day_pnl", "total_pnl", "drawdown"):
-        assert after[figure] == before[figure] == 0, figure
-    assert place(client_order_id="more", side="sell", quantity=D(1)).status == "filled"
-    if amount > -90_000:
-        assert place(client_order_id="and more", quantity=D(1)).status == "filled"
-
-
-def test_a_deposit_hides_no_loss(book: Book, place: Place, account: Account) -> None:
-    place()
-    looks(-30)
-    Account.objects.update(cash=F("cash") - 12_000)  # as fills at bad prices would leave it
-    book.cash -= 12_000
-    lost = looks(-20, -10)
-    assert (lost.level, round(lost.fall, 6)) == ("warn", D("0.12"))
-    moved_at_broker(book, account, 88_000)
-    row = looks(10, 20)
-    assert (row.level, round(row.fall, 6), row.peak) == ("warn", D("0.12"), D(200_000))
-
-
-def test_the_point_before_this_day_counts_with_what_moved_since(book: Book, account: Account) -> None:
-    EquitySnapshot.objects.create(
-        account=account,
-        at=utcnow() - timedelta(days=1),
-        cash=D(100_000),
-        positions_value=D(0),
-        equity=D(100_000),
-    )
-    moved_at_broker(book, account, -40_000)
-    assert selectors.account_standing(Account.objects.get(), utcnow()).day_pnl == 0
-
-
-def test_an_account_made_with_another_cash_than_its_broker_holds_trades_once_somebody_has_looked(
-    book: Book, place: Place, account: Account
-) -> None:
-    moved_at_broker(book, account, -75_000)
-    assert place().status == "filled"
 
 
 # ------------------------------------------------------------------------------------------------------- no certainty

@@ -267,6 +267,7 @@ def test_a_round_without_time_asks_no_broker_and_confirms_nothing(rest: Place, l
     assert rounds(4, 5).confirmed_at is not None
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_brokers_are_cleared_while_the_database_takes_no_writes(
     rest: Place, monkeypatch: pytest.MonkeyPatch, operator_actor: Actor
 ) -> None:
