@@ -137,11 +137,6 @@ def flatten_permit(client_order_id: str, found: KillState) -> FlattenPermit | No
         return None
 
 
-def is_active(*, strategy_id: UUID | None = None) -> bool:
-    """Say whether orders and steps of this strategy, or of any, must stop."""
-    return state(strategy_id=strategy_id).active
-
-
 def assert_open(*, strategy_id: UUID | None, client_order_id: str | None = None) -> None:
     """Return only when both halves can be read and say that orders of this strategy may leave.
 

@@ -43,9 +43,9 @@ def test_resuming_needs_a_reason(browser: Browser, account: object) -> None:
         page = client.post("/safety/resume/", {"reason": reason})
         assert page.status_code == 400
         assert "Say why it is safe to go on." in page.content.decode()
-        assert killswitch.is_active()
+        assert killswitch.state().active
     client.post("/safety/resume/", {"reason": "prices are right again"})
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 def test_resuming_what_is_not_stopped_is_a_refusal_in_words(browser: Browser, account: object) -> None:
@@ -63,7 +63,7 @@ def test_people_without_the_right_have_no_button_and_are_refused(browser: Browse
     assert client.get("/safety/kill/").status_code == 403
     assert client.post("/safety/kill/", {"reason": "x"}).status_code == 403
     assert client.post("/safety/resume/", {"reason": "x"}).status_code == 403
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
     assert not KillSwitchEvent.objects.exists()
 
 
@@ -71,7 +71,7 @@ def test_nobody_signed_out_reaches_the_switch(browser: Browser) -> None:
     page = browser().post("/safety/kill/", {"reason": "x"})
     assert page.status_code == 302
     assert page["Location"].startswith("/login/")
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "javascript:alert(1)", ""])
@@ -95,7 +95,7 @@ def test_a_reason_that_is_too_long_is_refused_with_the_form(browser: Browser, ac
     page = browser("operator").post("/safety/kill/", {"reason": "x" * 501})
     assert page.status_code == 400
     assert 'aria-invalid="true"' in page.content.decode()
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 def test_the_form_may_have_positions_closed_as_well(browser: Browser, account: object) -> None:

@@ -148,7 +148,7 @@ def test_a_halted_desk_has_no_drill(operator_actor: Actor, data_dir: Any) -> Non
     safety.kill(actor=operator_actor, reason="real")
     with pytest.raises(DrillImpossible, match="real"):
         kill_drill(actor=operator_actor, processes=1, kills=1)
-    assert killswitch.is_active()
+    assert killswitch.state().active
 
 
 def test_of_two_drills_at_once_the_second_is_refused(
@@ -180,7 +180,7 @@ def test_a_drill_that_breaks_off_leaves_neither_its_switch_set_nor_its_rows(
         kill_drill(actor=operator_actor, processes=1, kills=1)
     after = counts()
     assert {label for label in after if after[label] != before[label]} <= HISTORIES
-    assert not killswitch.is_active(strategy_id=drill.STRATEGY)
+    assert not killswitch.state(strategy_id=drill.STRATEGY).active
     assert not KillDrill.objects.exists()
 
 

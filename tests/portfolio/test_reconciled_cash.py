@@ -53,7 +53,7 @@ def test_cash_that_came_or_went_is_no_profit_and_no_loss_to_the_breaker_the_gate
     moved_at_broker(book, account, amount)
     row = looks(10, 20, 30)
     assert (row.level, row.fall, row.day_pnl) == ("normal", 0, 0)
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
     after = selectors.account_summary(Account.objects.get(), utcnow())
     for figure in ("day_pnl", "total_pnl", "drawdown"):
         assert after[figure] == before[figure] == 0, figure

@@ -121,15 +121,15 @@ def test_the_switch_is_killed_and_resumed_with_a_reason(browser: Browser) -> Non
     assert "Set." in act(client, "kill", reason="too fast")
     assert killswitch.state().reason == "too fast"
     assert "Say why it is safe to go on." in act(client, "resume")
-    assert killswitch.is_active()
+    assert killswitch.state().active
     assert "resumed" in act(client, "resume", reason="fine now")
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 def test_a_new_switch_is_a_kill_of_its_scope(browser: Browser) -> None:
     client = browser("admin")
     client.post(url(KillSwitch, "add"), {"scope": str(STRATEGY), "reason": "odd"})
-    assert killswitch.is_active(strategy_id=STRATEGY)
+    assert killswitch.state(strategy_id=STRATEGY).active
     assert client.post(url(KillSwitch, "add"), {"scope": "half", "reason": ""}).status_code == 200
     assert not KillSwitch.objects.filter(scope="half").exists()
 
@@ -141,12 +141,12 @@ def test_a_clerk_with_djangos_own_permissions_but_no_role_may_not_kill(browser: 
     clerk.user_permissions.set(Permission.objects.filter(content_type__app_label="safety"))
     client = browser(clerk)
     act(client, "kill")
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
     assert client.get(url(KillSwitch, "add")).status_code == 403
     assert client.post(url(SafetySettings, "change", 1), form(daily_trade_limit=7)).status_code == 403
     clerk.groups.add(Group.objects.get_or_create(name="operator")[0])
     act(browser(clerk), "kill")
-    assert killswitch.is_active()
+    assert killswitch.state().active
 
 
 def test_the_breaker_is_resumed_in_the_admin_with_a_reason_and_by_an_operator(browser: Browser) -> None:

@@ -53,7 +53,7 @@ def test_a_kill_without_a_body_stops_everything(api: Api) -> None:
     body = response.json()
     assert (body["active"], body["scope"], body["changed"], body["degraded"]) == (True, "all", True, False)
     assert body["sources"] == ["database", "file"]
-    assert killswitch.is_active()
+    assert killswitch.state().active
     assert api("viewer").get("/api/safety").json()["trading_state"] == "halted"
 
 
@@ -72,8 +72,8 @@ def test_a_kill_is_answered_while_the_database_refuses_writes(api: Api) -> None:
 def test_a_kill_may_name_a_strategy_and_a_reason(api: Api) -> None:
     body = {"scope": str(STRATEGY), "reason": "odd fills"}
     assert api("operator").post("/api/safety/kill", body, format="json").json()["reason"] == "odd fills"
-    assert killswitch.is_active(strategy_id=STRATEGY)
-    assert not killswitch.is_active()
+    assert killswitch.state(strategy_id=STRATEGY).active
+    assert not killswitch.state().active
     shown = api("viewer").get("/api/safety").json()["killed_strategies"]
     assert [item["strategy_id"] for item in shown] == [str(STRATEGY)]
 
@@ -103,7 +103,7 @@ def test_what_is_not_killed_cannot_be_resumed(api: Api) -> None:
 def test_below_operator_nobody_stops_or_resumes(api: Api, path: str, who: str | None) -> None:
     answer = api(who).post(path, {"reason": "x"}, format="json")
     assert answer.status_code == (401 if who is None else 403)
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
     assert not AuditLog.objects.exists()
 
 
@@ -123,7 +123,7 @@ def test_a_malformed_kill_is_refused_by_field_and_kills_nothing(api: Api, body: 
     answer = api("operator").post("/api/safety/kill", body, format="json")
     assert answer.status_code == 400
     assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 # ------------------------------------------------------------------------------------------------------------ limits

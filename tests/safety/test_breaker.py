@@ -176,7 +176,7 @@ def test_a_warning_raises_one_alert_and_stops_nothing(told: Told) -> None:
     assert (alert.kind, alert.severity, alert.threshold) == ("drawdown", "warning", D("0.1"))
     assert alert.value is not None
     assert D("0.11") < alert.value <= D("0.12")
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 def test_the_last_level_sets_the_kill_switch_and_says_why(told: Told) -> None:
@@ -200,9 +200,9 @@ def test_hummingbots_swallowed_error_a_kill_that_failed_is_told_kept_and_tried_a
         with pytest.raises(KillSwitchUnwritable):
             told.is_worth(70_000)
     assert DrawdownBreaker.objects.get().level == KILL, "orders that add a risk are denied meanwhile"
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
     told.is_worth(70_000)
-    assert killswitch.is_active()
+    assert killswitch.state().active
 
 
 def test_an_account_that_is_resumed_while_its_kill_is_under_way_is_killed_by_its_next_fall(
@@ -215,9 +215,9 @@ def test_an_account_that_is_resumed_while_its_kill_is_under_way_is_killed_by_its
         slow.setattr("safety.services.breaker.kill", slowly)
         assert told.is_worth(70_000, 70_000).level == NORMAL
     assert DrawdownBreaker.objects.get().killed_at is None
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
     assert told.is_worth(40_000, 40_000).level == KILL
-    assert killswitch.is_active()
+    assert killswitch.state().active
 
 
 def test_the_alert_of_the_last_level_promises_nothing_that_is_not_done_yet(
@@ -233,7 +233,7 @@ def test_a_switch_that_a_person_resumed_is_not_set_again_for_the_same_fall(told:
     told.is_worth(70_000, 70_000)
     services.resume(actor=operator_actor, reason="closing by hand")
     assert told.is_worth(70_000, 69_000).level == KILL
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 def test_leans_unlatching_a_recovered_account_stays_stopped_until_a_person_resumes_it(
@@ -407,7 +407,7 @@ def test_an_account_is_watched_from_its_present_equity_on_whatever_its_old_curve
     watch_at(START, START + HOUR, START + 2 * HOUR)
     row = DrawdownBreaker.objects.get()
     assert (row.level, row.fall, row.peak) == (NORMAL, 0, row.equity)
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 @pytest.mark.django_db(transaction=True)

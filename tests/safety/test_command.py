@@ -27,14 +27,14 @@ def test_on_status_off_and_status_again(operator: AbstractBaseUser) -> None:
     assert status.startswith("all: HALTED since ")
     assert "too fast" in status
     assert "Resumed." in run("off", "--reason", "checked", "--user", "operator")
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
     assert list(KillSwitchEvent.objects.order_by("id").values_list("action", flat=True)) == ["killed", "resumed"]
 
 
 def test_one_strategy_is_stopped_by_its_id() -> None:
     run("on", "--scope", str(STRATEGY))
-    assert killswitch.is_active(strategy_id=STRATEGY)
-    assert not killswitch.is_active()
+    assert killswitch.state(strategy_id=STRATEGY).active
+    assert not killswitch.state().active
 
 
 def test_it_stops_everything_while_the_database_is_gone() -> None:

@@ -33,7 +33,7 @@ DESK = Actor.system("test")
 def test_nothing_is_halted_at_first() -> None:
     killswitch.assert_open(strategy_id=None)
     killswitch.assert_open(strategy_id=uuid4())
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 def test_a_kill_halts_everything_in_both_places(own_sentinels: Path) -> None:
@@ -104,18 +104,18 @@ def test_a_folder_without_permission_halts(monkeypatch: pytest.MonkeyPatch) -> N
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "lstat", refuse)
-    assert killswitch.is_active()
+    assert killswitch.state().active
 
 
 def test_a_data_folder_that_is_not_mounted_halts(data_dir: Path) -> None:
     data_dir.rmdir()
-    assert killswitch.is_active()
+    assert killswitch.state().active
 
 
 def test_a_dangling_link_in_place_of_the_file_halts(own_sentinels: Path) -> None:
     own_sentinels.mkdir()
     (own_sentinels / "all").symlink_to("/nowhere")
-    assert killswitch.is_active()
+    assert killswitch.state().active
 
 
 def test_a_database_that_cannot_be_read_halts() -> None:
@@ -212,7 +212,7 @@ def test_only_a_person_with_the_right_resumes(actor: Actor) -> None:
     services.kill(actor=DESK)
     with pytest.raises(ResumeNeedsPerson):
         services.resume(actor=actor, reason="please")
-    assert killswitch.is_active()
+    assert killswitch.state().active
 
 
 @pytest.mark.parametrize("reason", ["", "  \n"])
@@ -220,7 +220,7 @@ def test_resuming_needs_a_reason(operator_actor: Actor, reason: str) -> None:
     services.kill(actor=DESK)
     with pytest.raises(ValidationFailed):
         services.resume(actor=operator_actor, reason=reason)
-    assert killswitch.is_active()
+    assert killswitch.state().active
 
 
 def test_what_is_not_set_cannot_be_resumed(operator_actor: Actor) -> None:
@@ -264,7 +264,7 @@ def test_listeners_hear_of_a_kill_after_it_is_committed_and_cannot_undo_it() -> 
     finally:
         kill_switch_changed.disconnect(listen)
     assert heard == [(KillSwitchChanged("all", True, "r", "test"), False)]
-    assert killswitch.is_active()
+    assert killswitch.state().active
 
 
 def test_a_kill_is_an_alert_for_everybody_who_watches() -> None:

@@ -81,7 +81,7 @@ def test_what_is_clear_stays_clear(operator_actor: Actor) -> None:
     services.kill(actor=DESK)
     services.resume(actor=operator_actor, reason="ok")
     assert services.halves_mend() == 0
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 def _resume_beside_mending(operator: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_a_mending_beside_a_resume_does_not_set_the_switch_again(
 ) -> None:
     services.kill(actor=DESK)
     _resume_beside_mending(operator_actor, monkeypatch)
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
     assert killswitch.state().sources == ()
 
 

@@ -74,7 +74,7 @@ def test_a_token_of_a_lower_role_stops_nothing_then_either(
     client = bearer(who)
     with away():
         assert client.post(KILL).status_code == 403
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 @pytest.mark.django_db
@@ -91,7 +91,7 @@ def test_without_a_token_it_is_said_what_else_stops_the_desk(
             answer = caller.post(KILL)
             assert answer.status_code == 503
             assert "manage.py kill_switch on" in answer.json()["detail"]
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 @pytest.mark.django_db
@@ -106,7 +106,7 @@ def test_a_signed_token_with_nonsense_in_it_stops_nothing(
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
     with away():
         assert client.post(KILL).status_code in (401, 403)
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 @pytest.mark.django_db
@@ -118,7 +118,7 @@ def test_a_forged_token_stops_nothing(operator: AbstractBaseUser, away: Callable
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {forged}")
     with away():
         assert client.post(KILL).status_code == 401
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 @pytest.mark.django_db
@@ -126,7 +126,7 @@ def test_while_the_database_answers_the_role_is_asked_of_it_and_not_of_the_token
     client = bearer("operator")
     operator.groups.clear()
     assert client.post(KILL).status_code == 403
-    assert not killswitch.is_active()
+    assert not killswitch.state().active
 
 
 @pytest.mark.django_db
@@ -136,7 +136,7 @@ def test_no_other_route_goes_by_the_token_alone(operator: AbstractBaseUser, away
     with away():
         assert client.post("/api/safety/resume", {"reason": "x"}, format="json").status_code == 503
         assert client.get("/api/safety").status_code == 503
-    assert killswitch.is_active()
+    assert killswitch.state().active
 
 
 @pytest.mark.django_db(transaction=True)
