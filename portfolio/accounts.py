@@ -2,12 +2,14 @@
 
 from decimal import Decimal
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
-from portfolio.errors import AccountInUse
+from portfolio.choices import BrokerKind
+from portfolio.errors import AccountInUse, BrokerTaken
 from portfolio.models import Account
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
+from tradingsite.common.errors import FieldError
 
 DEFAULT_NAME = "Paper account"
 STARTING_CASH = Decimal(100_000)
@@ -44,6 +46,7 @@ def account_save(*, actor: Actor, account: Account) -> Account:
     Raises:
         AccountInUse: for another starting cash, currency, mode or broker once the account has fills, cash that
             moved at its broker, or open orders.
+        BrokerTaken: when another account has the one account at the broker that the settings name.
     """
     with transaction.atomic():
         stored = Account.objects.select_for_update().filter(pk=account.pk).first()
@@ -56,9 +59,16 @@ def account_save(*, actor: Actor, account: Account) -> Account:
                 raise AccountInUse(f"{', '.join(changed)} cannot change: fills, cash or open orders rest on it.")
             account.fill_sequence = stored.fill_sequence
             account.cash = stored.cash if _ledger_begun(stored) else account.starting_cash
+        _refuse_taken(account)
         if account.is_default:
             Account.objects.filter(is_default=True).exclude(pk=account.pk).update(is_default=False)
-        account.save()
+        try:
+            with transaction.atomic():
+                account.save()
+        except IntegrityError:
+            # Somebody was faster between the look above and the constraint.
+            _refuse_taken(account)
+            raise
         audit.record(
             actor=actor,
             action="account.create" if stored is None else "account.update",
@@ -67,6 +77,19 @@ def account_save(*, actor: Actor, account: Account) -> Account:
             after={name: str(getattr(account, name)) for name in _EDITABLE},
         )
     return account
+
+
+def _refuse_taken(account: Account) -> None:
+    if account.broker == BrokerKind.PAPER:
+        return
+    other = Account.objects.filter(broker=account.broker).exclude(pk=account.pk).first()
+    if other is not None:
+        raise BrokerTaken(
+            f"Account {other.name} trades at {BrokerKind(account.broker).label} already, by the same keys: the desk "
+            f"would hold each share twice. Keep {account.name} on paper, or set {other.name} to paper first.",
+            errors=[FieldError("broker", BrokerTaken.code, f"Taken by account {other.name}.")],
+            extra={"account_id": str(other.pk), "account": other.name},
+        )
 
 
 def account_in_use(account: Account) -> bool:

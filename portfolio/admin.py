@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from unfold.admin import ModelAdmin, TabularInline
 
 from portfolio import services
 from portfolio.choices import OPEN, OrderStatus
+from portfolio.errors import AccountInUse, BrokerTaken
 from portfolio.models import (
     Account,
     CashMovement,
@@ -58,7 +59,15 @@ class AccountAdmin(ModelAdmin):
         return (*self.readonly_fields, *fixed)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        services.account_save(actor=Actor.for_user(request.user), account=obj)
+        services.account_save(actor=actor_of(request), account=obj)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except (AccountInUse, BrokerTaken) as error:
+            # The form had found nothing wrong: it has become so since, by somebody else.
+            self.message_user(request, f"{error.code}: {error.detail}", messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -56,6 +56,12 @@ class AccountInUse(Conflict):
     code, title = "ACCOUNT_IN_USE", "The account's ledger rests on this"
 
 
+class BrokerTaken(Conflict):
+    """Carries `account_id` and `account` of the one that has it, in the problem document."""
+
+    code, title = "BROKER_TAKEN", "Another account of the desk has this account at the broker"
+
+
 class OrderUnknown(NotFound):
     code, title = "ORDER_UNKNOWN", "There is no such order"
 

@@ -65,6 +65,15 @@ class Account(Entity):
         ordering: ClassVar = ["name"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["is_default"], condition=Q(is_default=True), name="account_one_default"),
+            # The settings name one account at the broker: two here would each take its shares and cash for their own.
+            models.UniqueConstraint(
+                fields=["broker"],
+                condition=Q(broker=BrokerKind.ALPACA),
+                name="account_one_at_alpaca",
+                violation_error_code="BROKER_TAKEN",
+                violation_error_message="Another account trades there already, by the same keys: the desk would hold "
+                "each share twice. Keep this one on paper, or set the other to paper first.",
+            ),
             models.CheckConstraint(condition=Q(starting_cash__gt=0), name="account_starting_cash_positive"),
             models.CheckConstraint(condition=Q(fee_rate__gte=0, fee_rate__lt=1), name="account_fee_rate_fraction"),
             models.CheckConstraint(condition=Q(slippage__gte=0, slippage__lt=1), name="account_slippage_fraction"),
