@@ -102,7 +102,8 @@ class OrderQuerySet(models.QuerySet["Order"]):
 class Order(Entity):
     """An intent, committed before it is sent, and what became of it."""
 
-    client_order_id = models.CharField(max_length=100, unique=True)
+    # The desk's own have 100 characters at most; those that somebody made at the broker may have more.
+    client_order_id = models.CharField(max_length=255, unique=True)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="orders")
     instrument = models.ForeignKey("market.Instrument", on_delete=models.PROTECT, related_name="+")
     strategy_id = models.UUIDField(null=True, blank=True, db_index=True)

@@ -210,8 +210,26 @@ def test_a_symbol_that_the_desk_does_not_know_blocks_and_is_not_made_up(book: Bo
     assert not Order.objects.exists()
 
 
-def test_an_order_made_outside_whose_id_is_too_long_blocks_and_is_not_taken_over(book: Book, account: Account) -> None:
-    book.take({**OUTSIDE, "client_order_id": "x" * 101})
+def test_an_order_made_outside_with_a_long_id_is_taken_over_and_followed_to_its_end(
+    book: Book, account: Account
+) -> None:
+    name = "x" * 128
+    book.take({**OUTSIDE, "client_order_id": name})
+    assert run().adopted == (f"order {name} is taken over",)
+    book.fill(name, "7", "90")
+    services.orders_settle(wall=utcnow())
+    order = Order.objects.get()
+    assert (order.client_order_id, order.status, order.origin) == (name, "filled", "broker")
+    assert agree(book)
+    rows = everything()
+    run()
+    assert everything() == rows
+
+
+def test_an_order_made_outside_whose_id_no_column_holds_blocks_and_is_not_taken_over(
+    book: Book, account: Account
+) -> None:
+    book.take({**OUTSIDE, "client_order_id": "x" * 256})
     result = run()
     assert (result.compared, result.adopted, blocks()) == (True, (), {"ORDER_UNKNOWN_TO_DESK"})
     rows = everything()
