@@ -8,8 +8,10 @@ class PortfolioConfig(AppConfig):
 
     def ready(self) -> None:
         # Subscribers connect on import.
-        from portfolio import alert_facts, duties, reconciled, reconciliation, subscribers  # noqa: F401
+        from portfolio import alert_facts, clearing, duties, reconciled, reconciliation, subscribers  # noqa: F401
+        from safety import comparison
 
         alert_facts.register()
         duties.register()
         reconciled.install(reconciliation.reconcile_at_start)
+        comparison.install(clearing.account_compare)

@@ -1,6 +1,7 @@
 """Safety in the admin: limits and switches change by the services, histories are read-only."""
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -279,6 +280,26 @@ class ReconciliationBlockAdmin(LedgerAdmin):
     list_display = ("since", "account_id", "code", "detail")
     list_filter = ("code",)
     ordering = ("since",)
+    action_form = ReasonForm
+    actions = ("clear",)
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return _has(request, Role.OPERATOR)
+
+    @admin.action(description="Clear (needs a reason; the broker is asked first)", permissions=["operate"])
+    def clear(self, request: HttpRequest, queryset: QuerySet[ReconciliationBlock]) -> None:
+        chosen: dict[UUID, list[str]] = {}
+        for account_id, code in queryset.values_list("account_id", "code"):
+            chosen.setdefault(account_id, []).append(code)
+        for account_id, codes in chosen.items():
+            try:
+                services.reconciliation_clear_by_person(
+                    actor=actor_of(request), account_id=account_id, codes=codes, reason=request.POST.get("reason", "")
+                )
+            except AppError as error:
+                self.message_user(request, f"{account_id}: {_said(error)}", messages.ERROR)
+            else:
+                self.message_user(request, f"{account_id}: cleared {', '.join(codes)}.", messages.SUCCESS)
 
 
 @admin.register(GateDecision)

@@ -39,6 +39,22 @@ class ScopedLimitsNotFound(NotFound):
     code, title = "SCOPED_LIMITS_NOT_FOUND", "This strategy or instrument has no limits of its own"
 
 
+class ReconciliationNotBlocked(Conflict):
+    code, title = "RECONCILIATION_NOT_BLOCKED", "The account is not blocked for this reason"
+
+
+class ReconciliationStillDiffers(Conflict):
+    """Nothing was cleared. Look at what differs now, and clear again."""
+
+    code, title = "RECONCILIATION_STILL_DIFFERS", "The account's books still differ from its broker's"
+
+
+class ReconciliationNotCompared(Unavailable):
+    """Nothing was cleared, for nobody knows whether the books agree. Try again when the broker answers."""
+
+    code, title = "RECONCILIATION_NOT_COMPARED", "The account could not be held against its broker"
+
+
 class BreakerUnknown(NotFound):
     code, title = "BREAKER_UNKNOWN", "The account has not been watched yet"
 

@@ -208,7 +208,7 @@ def safety_status() -> dict[str, Any]:
         ],
         "breakers": [breaker_as_json(each) for each in watched],
         "killed_strategies": killed_strategies(),
-        "reconciliation_blocks": _blocks_as_json(),
+        "reconciliation_blocks": [block_as_json(each) for each in reconciliation_blocks()],
         "kill_sweeps": [sweep_as_json(sweep) for sweep in sweeps_shown()],
         "last_kill_drill": _last_drill_as_json(),
         "limits": {
@@ -342,11 +342,9 @@ def reconciliation_blocks(*, account_id: UUID | None = None) -> QuerySet[Reconci
     return rows if account_id is None else rows.filter(account_id=account_id)
 
 
-def _blocks_as_json() -> list[dict[str, Any]]:
-    return [
-        {"account_id": str(row.account_id), "code": row.code, "detail": row.detail, "since": rfc3339(row.since)}
-        for row in reconciliation_blocks()
-    ]
+def block_as_json(row: ReconciliationBlock) -> dict[str, Any]:
+    """Return one reason for which an account may not trade, as people see it."""
+    return {"account_id": str(row.account_id), "code": row.code, "detail": row.detail, "since": rfc3339(row.since)}
 
 
 def kill_history() -> QuerySet[KillSwitchEvent]:

@@ -164,6 +164,22 @@ class Block(StrictSerializer):
     since = serializers.CharField(help_text="RFC 3339.")
 
 
+class ReconciliationClearRequest(StrictSerializer):
+    account_id = serializers.UUIDField()
+    codes = serializers.ListField(
+        child=serializers.CharField(max_length=60),
+        allow_empty=False,
+        max_length=20,
+        help_text="What was looked at, as `reconciliation_blocks` of `GET /api/safety` names it.",
+    )
+    reason = serializers.CharField(max_length=1000, help_text="Who looked, and what it was.")
+
+
+class ReconciliationCleared(StrictSerializer):
+    account_id = serializers.UUIDField()
+    reconciliation_blocks = Block(many=True, help_text="What still blocks the account; it trades again without any.")
+
+
 class LimitUse(StrictSerializer):
     limit = serializers.JSONField(help_text="The limit's value.")
     used_today = serializers.JSONField(

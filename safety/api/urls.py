@@ -18,6 +18,7 @@ urlpatterns = [
     route("safety/kill", views.KillView, "safety-kill"),
     route("safety/resume", views.ResumeView, "safety-resume"),
     route("safety/breaker/resume", views.BreakerResumeView, "safety-breaker-resume"),
+    route("safety/reconciliation/clear", views.ReconciliationClearView, "safety-reconciliation-clear"),
     route("safety/limits", views.LimitsView, "safety-limits"),
     route(r"safety/limits/(?P<scope>[^/]+)/(?P<key>[^/]+)", views.ScopedLimitsView, "safety-scoped-limits"),
     re_path(

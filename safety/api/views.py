@@ -86,6 +86,26 @@ class BreakerResumeView(ApiView):
         return Response(selectors.breaker_as_json(row))
 
 
+class ReconciliationClearView(ApiView):
+    """Let an account trade again whose books differed from its broker's; a person, with a reason."""
+
+    roles: ClassVar = {"post": Role.OPERATOR}
+
+    @extend_schema(
+        operation_id="safety_reconciliation_clear",
+        description="The account is held against its broker first. While anything differs nothing is cleared (409 "
+        "`RECONCILIATION_STILL_DIFFERS`), nor while the broker gives no certain answer (503 "
+        "`RECONCILIATION_NOT_COMPARED`). All of the codes are cleared, or none.",
+        request=shapes.ReconciliationClearRequest,
+        responses=shapes.ReconciliationCleared,
+    )
+    def post(self, request: Request) -> Response:
+        body = validated(shapes.ReconciliationClearRequest, request.data)
+        left = services.reconciliation_clear_by_person(actor=self.actor, **body)
+        blocks = [selectors.block_as_json(row) for row in left]
+        return Response({"account_id": str(body["account_id"]), "reconciliation_blocks": blocks})
+
+
 class LimitsView(ApiView):
     """Every limit of the gate. `If-Match` guards a change against another one."""
 

@@ -16,7 +16,11 @@ from safety.services.drills import drill_forget, drill_record
 from safety.services.killing import KillResult, halves_mend, kill, resume, scope_named
 from safety.services.limits import limits_update, scoped_limits_remove, scoped_limits_set
 from safety.services.orders import order_check
-from safety.services.reconciliation import reconciliation_block, reconciliation_clear
+from safety.services.reconciliation import (
+    reconciliation_block,
+    reconciliation_clear,
+    reconciliation_clear_by_person,
+)
 from safety.services.sweeps import Remaining, sweep_report, sweep_take
 
 __all__ = [
@@ -43,6 +47,7 @@ __all__ = [
     "order_check",
     "reconciliation_block",
     "reconciliation_clear",
+    "reconciliation_clear_by_person",
     "resume",
     "scope_named",
     "scoped_limits_remove",

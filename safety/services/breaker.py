@@ -8,15 +8,14 @@ from django.db import connection, transaction
 
 from safety import drawdown, selectors
 from safety.choices import AlertKind, BreakerLevel, Severity
-from safety.errors import BreakerNotTripped, BreakerUnknown, ResumeNeedsPerson
+from safety.errors import BreakerNotTripped, BreakerUnknown
 from safety.models import DrawdownBreaker
 from safety.services.alerts import alert_raise
 from safety.services.killing import kill
+from safety.services.people import person_required
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
-from tradingsite.common.errors import FieldError, ValidationFailed
-from tradingsite.common.roles import Role
 
 BREAKER = Actor.system("drawdown breaker")
 
@@ -124,12 +123,7 @@ def breaker_resume(*, actor: Actor, account_id: UUID, reason: str) -> DrawdownBr
         BreakerUnknown: for an account that was never looked at.
         BreakerNotTripped: when there is nothing to resume: the account stands at its peak, at the normal level.
     """
-    if actor.kind != "user" or not actor.may(Role.OPERATOR):
-        raise ResumeNeedsPerson(
-            "An operator or an admin resumes, signed in as themselves; a key or a program does not."
-        )
-    if not reason.strip():
-        raise ValidationFailed(errors=[FieldError("reason", "required", "Say why it is safe to go on.")])
+    person_required(actor=actor, reason=reason)
     with transaction.atomic():
         row = DrawdownBreaker.objects.select_for_update().filter(pk=account_id).first()
         if row is None:

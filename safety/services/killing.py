@@ -13,18 +13,18 @@ from django.db import transaction
 
 from safety import killswitch, sentinel
 from safety.choices import AlertKind, KillAction, Severity
-from safety.errors import KillSwitchNotActive, KillSwitchStuck, KillSwitchUnwritable, ResumeNeedsPerson
+from safety.errors import KillSwitchNotActive, KillSwitchStuck, KillSwitchUnwritable
 from safety.events import KillSwitchChanged, kill_switch_changed
 from safety.models import EVERYTHING, KillSweep, KillSwitch, KillSwitchEvent
 from safety.services.alerts import alert_raise
+from safety.services.people import person_required
 from safety.services.sweeps import sweep_begin
 from safety.webhooks import kill_switch_told
 from tradingsite.common import audit, database
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import parse_rfc3339, rfc3339, utcnow
-from tradingsite.common.errors import FieldError, ValidationFailed
+from tradingsite.common.errors import ValidationFailed
 from tradingsite.common.ids import parse_uuid
-from tradingsite.common.roles import Role
 
 logger = logging.getLogger(__name__)
 
@@ -223,12 +223,7 @@ def resume(*, actor: Actor, reason: str, scope: str | UUID = EVERYTHING) -> None
         KillSwitchStuck: when one half could not be cleared; everything stays as it was, halted.
     """
     name = scope_named(scope)
-    if actor.kind != "user" or not actor.may(Role.OPERATOR):
-        raise ResumeNeedsPerson(
-            "An operator or an admin resumes, signed in as themselves; a key or a program does not."
-        )
-    if not reason.strip():
-        raise ValidationFailed(errors=[FieldError("reason", "required", "Say why it is safe to go on.")])
+    person_required(actor=actor, reason=reason)
     try:
         with transaction.atomic():
             KillSwitch.objects.bulk_create([KillSwitch(scope=name)], ignore_conflicts=True)

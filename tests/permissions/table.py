@@ -53,6 +53,7 @@ TABLE: dict[str, str] = {
     "POST /safety/kill": "operator",
     "POST /safety/resume": "operator",
     "POST /safety/breaker/resume": "operator",
+    "POST /safety/reconciliation/clear": "operator",
     "GET /safety/limits": "viewer",
     "PUT /safety/limits": "admin",
     "PATCH /safety/limits": "admin",

@@ -411,13 +411,6 @@ def test_the_command_shows_what_differs_and_ends_with_1(book: Book, account: Acc
     out = StringIO()
     call_command("reconcile", stdout=out)
     assert "blocked account" in out.getvalue()
-    said = {"account": "Paper account", "clear": ["CASH_DIFFERS"]}
-    with pytest.raises(CommandError, match="--reason"):
-        call_command("reconcile", **said)
-    call_command("reconcile", **said, reason="a deposit of Monday", stdout=out)
-    assert blocks() == set()
-    with pytest.raises(CommandError, match="not blocked"):
-        call_command("reconcile", **said, reason="again")
 
 
 def test_the_job_tells_what_it_took_over_and_fails_without_an_answer(book: Book, account: Account) -> None:

@@ -47,7 +47,7 @@ def test_it_stops_everything_while_the_database_is_gone() -> None:
     ("arguments", "message"),
     [
         (["off", "--reason", "x"], "--user"),
-        (["off", "--reason", "x", "--user", "nobody"], "no user"),
+        (["off", "--reason", "x", "--user", "nobody"], "no active user"),
         (["off", "--reason", "x", "--user", "trader"], "RESUME_NEEDS_PERSON"),
         (["off", "--user", "operator"], "reason"),
         (["on", "--scope", "half"], "scope"),

@@ -11,11 +11,11 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
 from portfolio.drill import DrillReport, kill_drill
 from portfolio.drill_processes import orders_send
+from portfolio.management.people import person_named
 from safety import killswitch, selectors, services
 from safety.models import EVERYTHING
 from safety.progress import progress_said
@@ -162,7 +162,4 @@ def _shell() -> Actor:
 def _person(username: str | None) -> Actor:
     if not username:
         raise CommandError("Name the operator or admin who resumes with --user.")
-    user = get_user_model().objects.filter(username=username).first()
-    if user is None:
-        raise CommandError(f"There is no user {username!r}.")
-    return Actor.for_user(user)
+    return person_named(username)

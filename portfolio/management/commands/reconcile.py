@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from portfolio import services
+from portfolio.management.people import person_named
 from portfolio.models import Account
 from safety import selectors as safety
-from safety.services import reconciliation_clear
+from safety.services import reconciliation_clear_by_person
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import rfc3339, utcnow
+from tradingsite.common.errors import AppError
 
 ACTOR = Actor.system("manage.py reconcile")
 
@@ -21,22 +23,32 @@ ACTOR = Actor.system("manage.py reconcile")
 class Command(BaseCommand):
     help = (
         "Hold orders, positions and cash against the broker's; exit 1 when anything differed or a broker did not answer. "
-        "With --clear, let an account trade again for which somebody has looked at these differences."
+        "With --clear, let an account trade again: an operator or admin has looked at these differences, and the books "
+        "agree now."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--account", help="only the account of this name")
         parser.add_argument("--clear", nargs="+", metavar="CODE", help="which blocks of --account to take away")
-        parser.add_argument("--reason", default="", help="with --clear: who looked, and what they found")
+        parser.add_argument("--user", help="with --clear: the username of the operator or admin who has looked")
+        parser.add_argument("--reason", default="", help="with --clear: what it was")
 
-    def handle(self, *args: Any, account: str | None, clear: Sequence[str] | None, reason: str, **options: Any) -> None:
+    def handle(
+        self,
+        *args: Any,
+        account: str | None,
+        clear: Sequence[str] | None,
+        user: str | None,
+        reason: str,
+        **options: Any,
+    ) -> None:
         accounts = list(Account.objects.all() if account is None else Account.objects.filter(name=account))
         if account is not None and not accounts:
             raise CommandError(f"There is no account named {account!r}.")
         if clear is not None:
-            if account is None or not reason.strip():
-                raise CommandError("--clear needs --account and --reason.")
-            return self._clear(accounts[0], clear, reason)
+            if account is None or not user or not reason.strip():
+                raise CommandError("--clear needs --account, --user and --reason.")
+            return self._clear(accounts[0], clear, person_named(user), reason)
         results = [services.account_reconcile(actor=ACTOR, account=each, wall=utcnow()) for each in accounts]
         wrong = self._show(results)
         self._show_blocks(accounts)
@@ -44,12 +56,14 @@ class Command(BaseCommand):
             raise CommandError(f"{wrong} of {len(results)} accounts differed from their brokers or could not be read.")
         self.stdout.write(self.style.SUCCESS("The books agree."))
 
-    def _clear(self, account: Account, codes: Sequence[str], reason: str) -> None:
-        cleared = reconciliation_clear(actor=ACTOR, account_id=account.pk, codes=codes, reason=reason)
-        missing = sorted(set(codes) - set(cleared))
-        if missing:
-            raise CommandError(f"{account.name} is not blocked for {', '.join(missing)}.")
-        self.stdout.write(self.style.SUCCESS(f"Cleared {', '.join(cleared)} of {account.name}."))
+    def _clear(self, account: Account, codes: Sequence[str], actor: Actor, reason: str) -> None:
+        try:
+            left = reconciliation_clear_by_person(actor=actor, account_id=account.pk, codes=codes, reason=reason)
+        except AppError as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(self.style.SUCCESS(f"Cleared {', '.join(codes)} of {account.name}."))
+        if left:
+            self._show_blocks([account])
 
     def _show(self, results: Sequence[services.Reconciliation]) -> int:
         table = Table("account", "code", "what")
