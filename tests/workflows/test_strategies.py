@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,20 @@ from hypothesis import strategies as st
 
 from tests.workflows.samples import made_bars, sample_bars
 from tradingsite.common.errors import ValidationFailed
-from workflows.strategies import Signals, confidence, strategy_types, target_position
+from workflows.strategies import (
+    Column,
+    Columns,
+    ColumnSource,
+    Comparison,
+    Rule,
+    Signals,
+    column_sources,
+    confidence,
+    strategy_types,
+    target_position,
+)
 from workflows.strategies.base import Condition, Study
+from workflows.strategies.rules import evaluate
 
 CASES = json.loads((Path(__file__).parent / "figures" / "strategies.json").read_text())
 EVERY = 251
@@ -187,3 +200,66 @@ def test_confidence_is_the_mean_of_agreeing_ranks() -> None:
     assert confidence(study, 3, 0) == pytest.approx((0 + 3 / 3) / 2)
     # NaN supports nothing.
     assert confidence(study, 0, 1) == pytest.approx((1 + 0) / 2)
+
+
+def _rises(count: int) -> Any:
+    return made_bars([100.0 + step for step in range(count)])
+
+
+def test_a_figure_of_earlier_bars_is_shifted_and_never_looks_ahead() -> None:
+    columns = Columns(_rises(4))
+    assert columns.get(Column("close", shift=1)).tolist()[1:] == [100.0, 101.0, 102.0]
+    assert np.isnan(columns.get(Column("close", shift=1))[0])
+    assert np.isnan(columns.get(Column("close", shift=9))).all()
+    with pytest.raises(ValueError, match="look ahead"):
+        Column("close", shift=-1)
+
+
+def test_equal_columns_are_computed_once_whatever_the_order_of_their_parameters() -> None:
+    asked: list[Any] = []
+
+    def compute(bars: Any, params: Any) -> dict[str, np.ndarray]:
+        asked.append(params)
+        return {"value": bars.close, "other": bars.open}
+
+    with column_sources.temporarily(ColumnSource("expectation", compute)):
+        columns = Columns(_rises(3))
+        first = columns.get(Column("expectation", (("b", 1), ("a", 2))))
+        second = columns.get(Column.of("expectation", output="other", a=2, b=1))
+    np.testing.assert_array_equal(first, columns.bars.close)
+    np.testing.assert_array_equal(second, columns.bars.open)
+    assert asked == [{"a": 2, "b": 1}]
+
+
+def test_a_column_of_the_wrong_length_is_refused() -> None:
+    short = ColumnSource("short", lambda bars, params: {"value": bars.close[1:]})
+    with column_sources.temporarily(short), pytest.raises(ValueError, match="2 figures for 3 bars"):
+        Columns(_rises(3)).get(Column("short"))
+
+
+@pytest.mark.parametrize("name", ["close", "sma"])
+def test_a_column_source_may_not_take_the_name_of_a_price_or_an_indicator(name: str) -> None:
+    with pytest.raises(ValueError, match=name), column_sources.temporarily(ColumnSource(name, lambda b, p: {})):
+        pass
+
+
+def test_a_rule_speaks_where_enough_comparisons_hold_and_every_column_is_known() -> None:
+    nan = math.nan
+    figures = {"a": [1.0, 1, 0, 1, nan, 0], "b": [1.0, 0, 1, math.inf, 1, 0]}
+    sources = [
+        ColumnSource(name, lambda bars, params, v=values: {"value": np.array(v)}) for name, values in figures.items()
+    ]
+    a, b = Column("a"), Column("b")
+    entries, exits = (Comparison(a, True, 0.5), Comparison(b, True, 0.5)), (Comparison(a, False, b),)
+    with column_sources.temporarily(*sources):
+        columns = Columns(_rises(6))
+        either, _ = evaluate(Rule(entries, 1, exits, 1), columns)
+        both, leaves = evaluate(Rule(entries, 2, exits, 1), columns)
+    assert either.tolist() == [True, True, True, False, False, False]
+    assert both.tolist() == [True, False, False, False, False, False]
+    assert leaves.tolist() == [False, False, True, False, False, False]
+
+
+def test_a_rule_that_nothing_needs_to_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Rule((), 0, (), 1)

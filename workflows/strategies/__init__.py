@@ -5,11 +5,11 @@ from workflows.strategies.base import (
     Condition,
     Constraint,
     Parameter,
+    Reading,
     Signals,
     StrategyType,
     Study,
     confidence,
-    sound_bars,
     target_position,
 )
 from workflows.strategies.breakouts import BOLLINGER_BREAKOUT, DONCHIAN_BREAKOUT
@@ -18,6 +18,15 @@ from workflows.strategies.crossovers import EMA_CROSSOVER, SMA_CROSSOVER
 from workflows.strategies.macd import MACD
 from workflows.strategies.momentum import MOMENTUM
 from workflows.strategies.rsi_reversion import RSI_REVERSION
+from workflows.strategies.rules import (
+    Column,
+    Columns,
+    ColumnSource,
+    Comparison,
+    Rule,
+    column_sources,
+    sound_bars,
+)
 
 strategy_types: Registry[StrategyType] = Registry("strategy type")  # type: ignore[type-var]  # frozen, never assigned
 
@@ -35,12 +44,19 @@ for _strategy_type in (
     strategy_types.register(_strategy_type)
 
 __all__ = [
+    "Column",
+    "ColumnSource",
+    "Columns",
+    "Comparison",
     "Condition",
     "Constraint",
     "Parameter",
+    "Reading",
+    "Rule",
     "Signals",
     "StrategyType",
     "Study",
+    "column_sources",
     "confidence",
     "sound_bars",
     "strategy_types",

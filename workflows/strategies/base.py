@@ -1,6 +1,6 @@
-"""What a strategy type is: declared parameters, and one pure function from bars to signals.
+"""What a strategy type is: declared parameters, and one rule from figures to signals.
 
-The live step, the back-test and the walk-forward all call that one function, so that they cannot disagree.
+The live step, the back-test and the walk-forward all read that one rule, so that they cannot disagree.
 
 Rules that every type keeps: the values at bar t use bars up to and including t; a bar with NaN gives no signal, and
 neither does one whose figures are not yet warmed up; the arrays are as long as the bars.
@@ -16,11 +16,7 @@ import numpy.typing as npt
 
 from market.bars import Bars
 from tradingsite.common.errors import FieldError, ValidationFailed
-
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-Params = Mapping[str, Any]
-Value = int | float | str | bool
+from workflows.strategies.rules import BoolArray, Columns, FloatArray, Params, Rule, Value, evaluate
 
 
 @dataclass(frozen=True)
@@ -98,6 +94,14 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a strategy says about its figures: the conditions that its confidence weighs, the figures of its reason."""
+
+    conditions: tuple[Condition, ...]
+    figures: Mapping[str, FloatArray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Study:
     """The signals with what they were made of, for the reason and the confidence of a decision."""
 
@@ -113,7 +117,8 @@ class StrategyType:
     Attributes:
         grid: parameter -> values; the default grid of a search is their product, less what breaks a constraint.
         warm_up: bars that must be there before the first bar that may give a signal.
-        study: the one function; its params are cleaned.
+        rule: when it enters and leaves, from cleaned params; the only place that says so.
+        reading: what to tell people about the same columns; never asked where signals alone are wanted.
     """
 
     slug: str
@@ -123,7 +128,8 @@ class StrategyType:
     constraints: tuple[Constraint, ...]
     grid: Mapping[str, tuple[Value, ...]]
     warm_up: Callable[[Params], int]
-    study_function: Callable[[Bars, Params], Study]
+    rule: Callable[[Params], Rule]
+    reading: Callable[[Columns, Params], Reading]
 
     def clean(self, params: Mapping[str, Any], pointer: str = "params") -> dict[str, Value]:
         """Return every parameter in its type, defaults filled in.
@@ -170,24 +176,16 @@ class StrategyType:
 
     def study(self, bars: Bars, params: Params) -> Study:
         """Return signals and what they were made of. The params must be clean."""
+        columns = Columns(bars)
+        signals = Signals(*evaluate(self.rule(params), columns))
         if len(bars) == 0:
-            nothing = np.zeros(0, dtype=np.bool_)
-            return Study(Signals(nothing, nothing.copy()), ())
-        found = self.study_function(bars, params)
-        sound = sound_bars(bars)
-        return Study(
-            Signals(found.signals.entries & sound, found.signals.exits & sound), found.conditions, found.figures
-        )
+            return Study(signals, ())
+        reading = self.reading(columns, params)
+        return Study(signals, reading.conditions, reading.figures)
 
     def signals(self, bars: Bars, params: Params) -> Signals:
-        """Return the signals alone."""
-        return self.study(bars, params).signals
-
-
-def sound_bars(bars: Bars) -> BoolArray:
-    """Return which bars have all four prices."""
-    sound: BoolArray = np.isfinite(bars.open) & np.isfinite(bars.high) & np.isfinite(bars.low) & np.isfinite(bars.close)
-    return sound
+        """Return the signals alone. The params must be clean."""
+        return Signals(*evaluate(self.rule(params), Columns(bars)))
 
 
 def target_position(signals: Signals) -> npt.NDArray[np.int8]:

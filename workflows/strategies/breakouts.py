@@ -1,21 +1,24 @@
 """Follow a price that leaves its range upwards."""
 
-import numpy as np
-
-from market.bars import Bars
-from workflows.strategies.base import Condition, Constraint, Parameter, Params, Signals, StrategyType, Study
-from workflows.strategies.numbers import bollinger, channel
+from workflows.strategies.base import Condition, Constraint, Parameter, Params, Reading, StrategyType
+from workflows.strategies.numbers import CLOSE, above, below, bollinger, highest, lowest
+from workflows.strategies.rules import Columns, Rule
 
 
-def _bollinger(bars: Bars, params: Params) -> Study:
-    upper, middle, _ = bollinger(bars, params["period"], params["deviations"])
-    return Study(
-        Signals(bars.close > upper, bars.close < middle),
+def _bollinger_rule(params: Params) -> Rule:
+    upper, middle = bollinger(params["period"], params["deviations"])
+    return Rule((above(CLOSE, upper),), 1, (below(CLOSE, middle),), 1)
+
+
+def _bollinger_reading(columns: Columns, params: Params) -> Reading:
+    close = columns.get(CLOSE)
+    upper, middle = map(columns.get, bollinger(params["period"], params["deviations"]))
+    return Reading(
         (
-            Condition("close above the middle band", bars.close / middle - 1),
-            Condition("close above the upper band", bars.close / upper - 1),
+            Condition("close above the middle band", close / middle - 1),
+            Condition("close above the upper band", close / upper - 1),
         ),
-        {"close": bars.close, "upper band": upper, "middle band": middle},
+        {"close": close, "upper band": upper, "middle band": middle},
     )
 
 
@@ -30,22 +33,25 @@ BOLLINGER_BREAKOUT = StrategyType(
     constraints=(),
     grid={"period": (10, 20, 50), "deviations": (1.0, 1.5, 2.0, 2.5)},
     warm_up=lambda p: p["period"],
-    study_function=_bollinger,
+    rule=_bollinger_rule,
+    reading=_bollinger_reading,
 )
 
 
-def _donchian(bars: Bars, params: Params) -> Study:
-    highest, _ = channel(bars, params["entry_period"])
-    _, lowest = channel(bars, params["exit_period"])
-    known = np.isfinite(highest) & np.isfinite(lowest)
-    return Study(
-        # Both sides warm up together, so that no exit comes before an entry could.
-        Signals((bars.close > highest) & known, (bars.close < lowest) & known),
+def _donchian_rule(params: Params) -> Rule:
+    top, bottom = highest(params["entry_period"]), lowest(params["exit_period"])
+    return Rule((above(CLOSE, top),), 1, (below(CLOSE, bottom),), 1)
+
+
+def _donchian_reading(columns: Columns, params: Params) -> Reading:
+    close = columns.get(CLOSE)
+    top, bottom = columns.get(highest(params["entry_period"])), columns.get(lowest(params["exit_period"]))
+    return Reading(
         (
-            Condition("close above the middle of the channel", bars.close / ((highest + lowest) / 2) - 1),
-            Condition("close above the channel", bars.close / highest - 1),
+            Condition("close above the middle of the channel", close / ((top + bottom) / 2) - 1),
+            Condition("close above the channel", close / top - 1),
         ),
-        {"close": bars.close, "highest high": highest, "lowest low": lowest},
+        {"close": close, "highest high": top, "lowest low": bottom},
     )
 
 
@@ -62,5 +68,6 @@ DONCHIAN_BREAKOUT = StrategyType(
     ),
     grid={"entry_period": (10, 20, 55), "exit_period": (5, 10, 20)},
     warm_up=lambda p: p["entry_period"] + 1,
-    study_function=_donchian,
+    rule=_donchian_rule,
+    reading=_donchian_reading,
 )

@@ -1,28 +1,32 @@
 """Strategies that ask more than one indicator."""
 
-import numpy as np
-
-from market.bars import Bars
-from workflows.strategies.base import Condition, Constraint, Parameter, Params, Signals, StrategyType, Study
-from workflows.strategies.numbers import macd, rsi, sma
+from workflows.strategies.base import Condition, Constraint, Parameter, Params, Reading, StrategyType
+from workflows.strategies.numbers import CLOSE, above, below, macd, rsi, sma
+from workflows.strategies.rules import Columns, Rule
 
 _TREND = Parameter("trend_period", "int", 50, "Period of the simple average that says the trend.", 2, 1000)
 _RSI = Parameter("rsi_period", "int", 14, "Period of the relative strength index.", 2, 500)
 
 
-def _two(bars: Bars, params: Params) -> Study:
-    trend, strength = sma(bars, params["trend_period"]), rsi(bars, params["rsi_period"])
-    known = np.isfinite(trend) & np.isfinite(strength)
-    return Study(
-        Signals(
-            (bars.close > trend) & (strength > params["rsi_entry"]) & known,
-            ((bars.close < trend) | (strength < params["rsi_exit"])) & known,
-        ),
+def _two_rule(params: Params) -> Rule:
+    trend, strength = sma(params["trend_period"]), rsi(params["rsi_period"])
+    return Rule(
+        (above(CLOSE, trend), above(strength, params["rsi_entry"])),
+        2,
+        (below(CLOSE, trend), below(strength, params["rsi_exit"])),
+        1,
+    )
+
+
+def _two_reading(columns: Columns, params: Params) -> Reading:
+    close = columns.get(CLOSE)
+    trend, strength = columns.get(sma(params["trend_period"])), columns.get(rsi(params["rsi_period"]))
+    return Reading(
         (
-            Condition("close above the trend", bars.close / trend - 1),
+            Condition("close above the trend", close / trend - 1),
             Condition("strength above its entry", strength - params["rsi_entry"]),
         ),
-        {"close": bars.close, f"sma {params['trend_period']}": trend, f"rsi {params['rsi_period']}": strength},
+        {"close": close, f"sma {params['trend_period']}": trend, f"rsi {params['rsi_period']}": strength},
     )
 
 
@@ -44,26 +48,34 @@ TWO_INDICATOR = StrategyType(
         "rsi_exit": (30.0, 40.0),
     },
     warm_up=lambda p: max(p["trend_period"], p["rsi_period"] + 1),
-    study_function=_two,
+    rule=_two_rule,
+    reading=_two_reading,
 )
 
 
-def _three(bars: Bars, params: Params) -> Study:
-    trend, strength = sma(bars, params["trend_period"]), rsi(bars, params["rsi_period"])
-    line, signal = macd(bars, params["macd_fast"], params["macd_slow"], params["macd_signal"])
-    margins = (bars.close / trend - 1, strength - params["rsi_level"], (line - signal) / bars.close)
-    for_long = np.sum([margin > 0 for margin in margins], axis=0)
-    against = np.sum([margin < 0 for margin in margins], axis=0)
-    known = np.all([np.isfinite(margin) for margin in margins], axis=0)
-    return Study(
-        Signals((for_long >= params["votes"]) & known, (against >= 2) & known),
+def _three_rule(params: Params) -> Rule:
+    trend, strength = sma(params["trend_period"]), rsi(params["rsi_period"])
+    line, signal = macd(params["macd_fast"], params["macd_slow"], params["macd_signal"])
+    return Rule(
+        (above(CLOSE, trend), above(strength, params["rsi_level"]), above(line, signal)),
+        params["votes"],
+        (below(CLOSE, trend), below(strength, params["rsi_level"]), below(line, signal)),
+        2,
+    )
+
+
+def _three_reading(columns: Columns, params: Params) -> Reading:
+    close = columns.get(CLOSE)
+    trend, strength = columns.get(sma(params["trend_period"])), columns.get(rsi(params["rsi_period"]))
+    line, signal = map(columns.get, macd(params["macd_fast"], params["macd_slow"], params["macd_signal"]))
+    return Reading(
         (
-            Condition("close above the trend", margins[0]),
-            Condition("strength above its level", margins[1]),
-            Condition("macd above its signal line", margins[2]),
+            Condition("close above the trend", close / trend - 1),
+            Condition("strength above its level", strength - params["rsi_level"]),
+            Condition("macd above its signal line", (line - signal) / close),
         ),
         {
-            "close": bars.close,
+            "close": close,
             f"sma {params['trend_period']}": trend,
             f"rsi {params['rsi_period']}": strength,
             "macd": line,
@@ -88,5 +100,6 @@ THREE_INDICATOR = StrategyType(
     constraints=(Constraint("macd_fast", lambda p: p["macd_fast"] < p["macd_slow"], "Must be less than macd_slow."),),
     grid={"trend_period": (20, 50, 100), "rsi_level": (45.0, 50.0, 55.0), "votes": (2, 3)},
     warm_up=lambda p: max(p["trend_period"], p["rsi_period"] + 1, p["macd_slow"] + p["macd_signal"] - 1),
-    study_function=_three,
+    rule=_three_rule,
+    reading=_three_reading,
 )

@@ -2,18 +2,9 @@
 
 from collections.abc import Callable
 
-from market.bars import Bars
-from workflows.strategies.base import (
-    Condition,
-    Constraint,
-    FloatArray,
-    Parameter,
-    Params,
-    Signals,
-    StrategyType,
-    Study,
-)
-from workflows.strategies.numbers import ema, sma
+from workflows.strategies.base import Condition, Constraint, Parameter, Params, Reading, StrategyType
+from workflows.strategies.numbers import above, below, ema, sma
+from workflows.strategies.rules import Column, Columns, Rule
 
 _ORDER = Constraint("fast", lambda p: p["fast"] < p["slow"], "Must be less than slow.")
 _PARAMETERS = (
@@ -23,17 +14,25 @@ _PARAMETERS = (
 _GRID = {"fast": (5, 10, 20, 50), "slow": (20, 50, 100, 200)}
 
 
-def _study_with(average: Callable[[Bars, int], FloatArray], word: str) -> Callable[[Bars, Params], Study]:
-    def study(bars: Bars, params: Params) -> Study:
-        fast, slow = average(bars, params["fast"]), average(bars, params["slow"])
-        return Study(
-            Signals(fast > slow, fast < slow),
+def _rule_with(average: Callable[[int], Column]) -> Callable[[Params], Rule]:
+    def rule(params: Params) -> Rule:
+        fast, slow = average(params["fast"]), average(params["slow"])
+        return Rule((above(fast, slow),), 1, (below(fast, slow),), 1)
+
+    return rule
+
+
+def _reading_with(average: Callable[[int], Column]) -> Callable[[Columns, Params], Reading]:
+    def reading(columns: Columns, params: Params) -> Reading:
+        fast, slow = columns.get(average(params["fast"])), columns.get(average(params["slow"]))
+        word = average(params["fast"]).name
+        return Reading(
             # In shares of the slow average, so that margins of years apart compare.
             (Condition("fast average above the slow one", fast / slow - 1),),
             {f"{word} {params['fast']}": fast, f"{word} {params['slow']}": slow},
         )
 
-    return study
+    return reading
 
 
 SMA_CROSSOVER = StrategyType(
@@ -44,7 +43,8 @@ SMA_CROSSOVER = StrategyType(
     constraints=(_ORDER,),
     grid=_GRID,
     warm_up=lambda p: p["slow"],
-    study_function=_study_with(sma, "sma"),
+    rule=_rule_with(sma),
+    reading=_reading_with(sma),
 )
 
 EMA_CROSSOVER = StrategyType(
@@ -55,5 +55,6 @@ EMA_CROSSOVER = StrategyType(
     constraints=(_ORDER,),
     grid=_GRID,
     warm_up=lambda p: p["slow"],
-    study_function=_study_with(ema, "ema"),
+    rule=_rule_with(ema),
+    reading=_reading_with(ema),
 )

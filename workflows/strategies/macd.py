@@ -1,15 +1,19 @@
 """Long while the MACD line stands above its signal line."""
 
-from market.bars import Bars
-from workflows.strategies.base import Condition, Constraint, Parameter, Params, Signals, StrategyType, Study
-from workflows.strategies.numbers import macd
+from workflows.strategies.base import Condition, Constraint, Parameter, Params, Reading, StrategyType
+from workflows.strategies.numbers import CLOSE, above, below, macd
+from workflows.strategies.rules import Columns, Rule
 
 
-def _study(bars: Bars, params: Params) -> Study:
-    line, signal = macd(bars, params["fast"], params["slow"], params["signal"])
-    return Study(
-        Signals(line > signal, line < signal),
-        (Condition("macd above its signal line", (line - signal) / bars.close),),
+def _rule(params: Params) -> Rule:
+    line, signal = macd(params["fast"], params["slow"], params["signal"])
+    return Rule((above(line, signal),), 1, (below(line, signal),), 1)
+
+
+def _reading(columns: Columns, params: Params) -> Reading:
+    line, signal = map(columns.get, macd(params["fast"], params["slow"], params["signal"]))
+    return Reading(
+        (Condition("macd above its signal line", (line - signal) / columns.get(CLOSE)),),
         {"macd": line, "signal line": signal},
     )
 
@@ -26,5 +30,6 @@ MACD = StrategyType(
     constraints=(Constraint("fast", lambda p: p["fast"] < p["slow"], "Must be less than slow."),),
     grid={"fast": (8, 12, 16), "slow": (21, 26, 34), "signal": (7, 9)},
     warm_up=lambda p: p["slow"] + p["signal"] - 1,
-    study_function=_study,
+    rule=_rule,
+    reading=_reading,
 )

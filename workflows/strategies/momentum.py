@@ -1,14 +1,18 @@
 """Buy what has risen, sell when the rise is over."""
 
-from market.bars import Bars
-from workflows.strategies.base import Condition, Constraint, Parameter, Params, Signals, StrategyType, Study
-from workflows.strategies.numbers import roc
+from workflows.strategies.base import Condition, Constraint, Parameter, Params, Reading, StrategyType
+from workflows.strategies.numbers import above, below, roc
+from workflows.strategies.rules import Columns, Rule
 
 
-def _study(bars: Bars, params: Params) -> Study:
-    change = roc(bars, params["lookback"])
-    return Study(
-        Signals(change > params["threshold"], change < params["exit_threshold"]),
+def _rule(params: Params) -> Rule:
+    change = roc(params["lookback"])
+    return Rule((above(change, params["threshold"]),), 1, (below(change, params["exit_threshold"]),), 1)
+
+
+def _reading(columns: Columns, params: Params) -> Reading:
+    change = columns.get(roc(params["lookback"]))
+    return Reading(
         (
             Condition("change above the entry threshold", change - params["threshold"]),
             Condition("change above the exit threshold", change - params["exit_threshold"]),
@@ -35,5 +39,6 @@ MOMENTUM = StrategyType(
     ),
     grid={"lookback": (21, 63, 126), "threshold": (0.0, 2.0, 5.0), "exit_threshold": (-2.0, 0.0)},
     warm_up=lambda p: p["lookback"] + 1,
-    study_function=_study,
+    rule=_rule,
+    reading=_reading,
 )

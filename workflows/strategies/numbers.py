@@ -1,56 +1,61 @@
-"""The figures that strategies use, each from the one implementation in `market.indicators`."""
+"""The columns that strategies look at, by the names of the field; figures come from `market.indicators` alone."""
 
-import numpy as np
+from workflows.strategies.rules import Column, Comparison
 
-from market.bars import Bars
-from market.indicators import compute
-from workflows.strategies.base import FloatArray
+CLOSE = Column("close")
 
 
-def _only(name: str, bars: Bars, **params: float) -> FloatArray:
-    (values,) = compute(name, bars, params).values()
-    return values
-
-
-def sma(bars: Bars, period: int) -> FloatArray:
+def sma(period: int) -> Column:
     """Return the simple moving average of the close."""
-    return _only("sma", bars, period=period)
+    return Column.of("sma", period=period)
 
 
-def ema(bars: Bars, period: int) -> FloatArray:
+def ema(period: int) -> Column:
     """Return the exponential moving average of the close, TA-Lib's seed."""
-    return _only("ema", bars, period=period)
+    return Column.of("ema", period=period)
 
 
-def rsi(bars: Bars, period: int) -> FloatArray:
+def rsi(period: int) -> Column:
     """Return Wilder's relative strength index of the close, 0 to 100."""
-    return _only("rsi", bars, period=period)
+    return Column.of("rsi", period=period)
 
 
-def roc(bars: Bars, period: int) -> FloatArray:
+def roc(period: int) -> Column:
     """Return the change of the close over `period` bars, in percent."""
-    return _only("roc", bars, period=period)
+    return Column.of("roc", period=period)
 
 
-def macd(bars: Bars, fast: int, slow: int, signal: int) -> tuple[FloatArray, FloatArray]:
+def macd(fast: int, slow: int, signal: int) -> tuple[Column, Column]:
     """Return the MACD line and its signal line."""
-    values = compute("macd", bars, {"fast": fast, "slow": slow, "signal": signal})
-    return values["macd"], values["signal"]
+    line, average = (
+        Column.of("macd", output=output, fast=fast, slow=slow, signal=signal) for output in ("macd", "signal")
+    )
+    return line, average
 
 
-def bollinger(bars: Bars, period: int, deviations: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return upper band, middle and lower band of the close."""
-    values = compute("bbands", bars, {"period": period, "width": deviations})
-    return values["upper"], values["middle"], values["lower"]
+def bollinger(period: int, deviations: float) -> tuple[Column, Column]:
+    """Return the upper and the middle band of the close."""
+    upper, middle = (
+        Column.of("bbands", output=output, period=period, width=deviations) for output in ("upper", "middle")
+    )
+    return upper, middle
 
 
-def channel(bars: Bars, period: int) -> tuple[FloatArray, FloatArray]:
-    """Return the highest high and the lowest low of the `period` bars before each bar, itself left out."""
-    values = compute("donchian", bars, {"period": period})
-    return _previous(values["upper"]), _previous(values["lower"])
+def highest(period: int) -> Column:
+    """Return the highest high of the `period` bars before each bar, itself left out."""
+    return Column.of("donchian", output="upper", shift=1, period=period)
 
 
-def _previous(values: FloatArray) -> FloatArray:
-    result = np.full_like(values, np.nan)
-    result[1:] = values[:-1]
-    return result
+def lowest(period: int) -> Column:
+    """Return the lowest low of the `period` bars before each bar, itself left out."""
+    return Column.of("donchian", output="lower", shift=1, period=period)
+
+
+def above(left: Column, right: Column | float) -> Comparison:
+    """Return `left > right`."""
+    return Comparison(left, True, right)
+
+
+def below(left: Column, right: Column | float) -> Comparison:
+    """Return `left < right`."""
+    return Comparison(left, False, right)

@@ -1,15 +1,19 @@
 """Buy what fell too fast, sell it when it rose too fast."""
 
-from market.bars import Bars
-from workflows.strategies.base import Condition, Constraint, Parameter, Params, Signals, StrategyType, Study
-from workflows.strategies.numbers import rsi
+from workflows.strategies.base import Condition, Constraint, Parameter, Params, Reading, StrategyType
+from workflows.strategies.numbers import above, below, rsi
+from workflows.strategies.rules import Columns, Rule
 
 
-def _study(bars: Bars, params: Params) -> Study:
-    strength = rsi(bars, params["period"])
+def _rule(params: Params) -> Rule:
+    strength = rsi(params["period"])
+    return Rule((below(strength, params["oversold"]),), 1, (above(strength, params["overbought"]),), 1)
+
+
+def _reading(columns: Columns, params: Params) -> Reading:
+    strength = columns.get(rsi(params["period"]))
     middle = (params["oversold"] + params["overbought"]) / 2
-    return Study(
-        Signals(strength < params["oversold"], strength > params["overbought"]),
+    return Reading(
         (Condition("strength below the middle of its band", middle - strength),),
         {f"rsi {params['period']}": strength},
     )
@@ -27,5 +31,6 @@ RSI_REVERSION = StrategyType(
     constraints=(Constraint("oversold", lambda p: p["oversold"] < p["overbought"], "Must be less than overbought."),),
     grid={"period": (7, 14, 21), "oversold": (20.0, 30.0, 40.0), "overbought": (60.0, 70.0, 80.0)},
     warm_up=lambda p: p["period"] + 1,
-    study_function=_study,
+    rule=_rule,
+    reading=_reading,
 )
