@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import UUID
 
 import numpy as np
 from django.db import transaction
@@ -30,6 +30,7 @@ from portfolio.errors import DrillImpossible
 from portfolio.models import Account, EquitySnapshot, Order, PaperFill, PaperOrder, Position
 from safety import killswitch
 from safety import services as safety
+from safety.drills import DRILL_STRATEGY, DRILL_SYMBOL
 from safety.errors import ResumeNeedsPerson
 from safety.models import KillSweep
 from tradingsite.common.actor import Actor
@@ -37,9 +38,9 @@ from tradingsite.common.clock import utcnow
 from tradingsite.common.roles import Role
 
 NAME = "Kill switch drill"
-SYMBOL = "KILLDRILL"
+SYMBOL = DRILL_SYMBOL
 SOURCE = "kill-drill"
-STRATEGY = uuid5(NAMESPACE_OID, "kill switch drill")
+STRATEGY = DRILL_STRATEGY
 REASON = "kill switch drill"
 
 PRICE = Decimal(1)

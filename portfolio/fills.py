@@ -20,7 +20,8 @@ from portfolio.ledger import Trade, apply_fill, divide, multiply
 from portfolio.models import Account, Fill, Order, Position
 from portfolio.trips import trip_follow
 from portfolio.webhooks import order_told
-from safety.services import alert_raise
+from safety.choices import OutcomeKind
+from safety.services import alert_raise, decision_outcome
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 ZERO = Decimal(0)
 BROKER = Actor.system("broker")
+
+# An order that the gate denies begins as denied; one that becomes it was let pass, and stopped by the last look.
+_AGAINST_THE_VERDICT = {OrderStatus.DENIED: OutcomeKind.STOPPED, OrderStatus.REJECTED: OutcomeKind.REJECTED}
 
 
 def order_move(
@@ -53,6 +57,8 @@ def order_move(
     if status not in OPEN and order.closed_at is None:
         order.closed_at = utcnow()
     order.save(update_fields=["status", "code", "detail", "closed_at", *changes])
+    if order.decision_id is not None and status != before and (kind := _AGAINST_THE_VERDICT.get(status)) is not None:
+        decision_outcome(decision_id=order.decision_id, kind=kind, code=code, detail=detail)
     audit.record(
         actor=actor,
         action=f"order.{status}",

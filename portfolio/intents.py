@@ -122,8 +122,7 @@ def intent_commit(
         )
         refusal = order_refusal(account=account, instrument=intent.instrument, mode=intent.mode, facts=facts)
         refusal = refusal or _moved_on(judged, exposure, purpose) or broker_refusal
-        # An order that is refused whatever the gate says must not use up the day's trades.
-        verdict = order_check(intent=judged, exposure=exposure, actor=actor, consume=refusal is None)
+        verdict = order_check(intent=judged, exposure=exposure, actor=actor, consume=True, refusal=refusal)
         intent.decision_id = verdict.decision_id
         intent.status, intent.code, intent.detail = _first_status(verdict, refusal)
         if intent.status == OrderStatus.DENIED:

@@ -5,6 +5,7 @@ from typing import Any
 
 from portfolio.choices import OrderStatus
 from portfolio.models import Order
+from safety.drills import of_drill
 from tradingsite.common.webhooks.announcing import Event, announce
 from tradingsite.common.webhooks.event_types import EventType, event_types
 
@@ -50,9 +51,12 @@ for _type in TYPES.values():
 
 
 def order_told(order: Order, facts: Mapping[str, Any]) -> None:
-    """Tell webhooks of the status that an order has just come to, if it is one that they can be told of."""
+    """Tell webhooks of the status that an order has just come to, if it is one that they can be told of.
+
+    Of a drill's orders they are told nothing: who acts on denials would act on an exercise.
+    """
     event_type = TYPES.get(OrderStatus(order.status))
-    if event_type is None:
+    if event_type is None or of_drill(strategy_id=order.strategy_id, symbol=order.instrument.symbol):
         return
     data = {
         **facts,

@@ -19,6 +19,7 @@ from safety.models import (
     AlertEvent,
     AuditLog,
     DayCounter,
+    DecisionOutcome,
     DrawdownBreaker,
     FlattenPermit,
     GateDecision,
@@ -313,11 +314,22 @@ class GateDecisionAdmin(LedgerAdmin):
         "quantity",
         "notional",
         "data_age_s",
-        "preview",
+        "became",
+        "drill",
         "detail",
     )
-    list_filter = ("allowed", "preview", "code", "mode")
+    list_filter = ("allowed", "outcome__kind", "preview", "drill", "code", "mode")
+    list_select_related = ("outcome",)
     search_fields = ("symbol", "client_order_id", "execution_id", "strategy_id")
+    ordering = ("-id",)
+
+
+@admin.register(DecisionOutcome)
+class DecisionOutcomeAdmin(LedgerAdmin):
+    list_display = ("at", "kind", "code", "detail", "decision")
+    list_filter = ("kind",)
+    list_select_related = ("decision",)
+    search_fields = ("code", "decision__symbol", "decision__client_order_id")
     ordering = ("-id",)
 
 

@@ -66,6 +66,14 @@ class CounterName(models.TextChoices):
     TRADES = "trades", "Trades"
 
 
+class OutcomeKind(models.TextChoices):
+    """What became of an order that the gate let pass and that did not go its way."""
+
+    REFUSED = "refused", "Refused by the desk for a reason of its own"
+    STOPPED = "stopped", "Stopped by the last look at the kill switch"
+    REJECTED = "rejected", "Rejected by the broker"
+
+
 class AlertKind(models.TextChoices):
     """What an alert is about."""
 

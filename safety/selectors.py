@@ -16,7 +16,8 @@ from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from market.models import SYMBOL_PATTERN
 from safety import counters, drawdown, killswitch, sentinel
-from safety.choices import BreakerLevel, CounterName, GateCode, LimitScope, TradingState
+from safety.choices import BreakerLevel, CounterName, GateCode, LimitScope, OutcomeKind, TradingState
+from safety.drills import DRILL_SYMBOL
 from safety.errors import AlertNotFound, ScopedLimitsNotFound
 from safety.facts import NARROWABLE
 from safety.gate import Limits
@@ -144,9 +145,7 @@ def scopes_counted(*, strategy_id: UUID | None, symbol: str) -> list[str]:
 
 def orders_last_minute(*, account_id: UUID, strategy_id: UUID | None, symbol: str) -> dict[str, int]:
     """Return how many orders of the account passed within the last sixty seconds, by the scopes they counted in."""
-    passed = GateDecision.objects.filter(
-        account_id=account_id, allowed=True, preview=False, created_at__gt=utcnow() - RATE_WINDOW
-    )
+    passed = _sent(account_id=account_id, created_at__gt=utcnow() - RATE_WINDOW)
     found = passed.aggregate(
         whole=Count("id"),
         strategy=Count("id", filter=Q(strategy_id=strategy_id)),
@@ -159,10 +158,10 @@ def orders_last_minute(*, account_id: UUID, strategy_id: UUID | None, symbol: st
     }
 
 
-def trades_today(account_id: UUID) -> int:
-    """Return how many orders of the account passed the gate this trading day."""
-    used = counters.Counters(counters.trading_day(), account_id, CounterName.TRADES).used()
-    return used[counters.WHOLE]
+def _sent(**of: Any) -> QuerySet[GateDecision]:
+    """Return the verdicts of orders that took a place among the counted ones: those that the desk refused took none."""
+    rows: QuerySet[GateDecision] = GateDecision.objects.filter(allowed=True, preview=False, **of)
+    return rows.exclude(outcome__kind=OutcomeKind.REFUSED)
 
 
 def day_start() -> datetime:
@@ -176,16 +175,21 @@ def safety_status() -> dict[str, Any]:
     row = settings_get()
     watched = list(breakers())
     everything = killswitch.state()
-    used = DayCounter.objects.filter(
-        day=counters.trading_day(), name=CounterName.TRADES, scope=counters.WHOLE
-    ).aggregate(sum=Sum("value"), max=Max("value"))
+    counted = DayCounter.objects.filter(day=counters.trading_day(), name=CounterName.TRADES)
+    # While a drill is under way, its accounts have counters of their own.
+    drills = counted.filter(scope=f"{LimitScope.INSTRUMENT} {DRILL_SYMBOL}").values("account_id")
+    used = (
+        counted.filter(scope=counters.WHOLE)
+        .exclude(account_id__in=drills)
+        .aggregate(sum=Sum("value"), max=Max("value"))
+    )
     today = day_start()
-    decisions = GateDecision.objects.filter(created_at__gte=today, preview=False)
-    largest = decisions.filter(allowed=True).aggregate(
+    decisions = GateDecision.objects.filter(created_at__gte=today, preview=False, drill=False)
+    largest = decisions.filter(allowed=True, outcome=None).aggregate(
         notional=Max("notional"), position=Max("resulting_value"), exposure=Max("resulting_exposure"),
         data_age_s=Max("data_age_s"),
     )  # fmt: skip
-    denied = dict(decisions.filter(allowed=False).values_list("code").annotate(count=Count("id")).order_by())
+    became, denied = _became(decisions)
     use: dict[str, Any] = {
         # The limit is per account, so the busiest account tells how much of it is left.
         "daily_trade_limit": used["max"] or 0,
@@ -202,6 +206,7 @@ def safety_status() -> dict[str, Any]:
         **values,
         "trading_state": TradingState.HALTED.value if everything.active else row.trading_state,
         "trades_today": used["sum"] or 0,
+        "orders_today": became,
         "kill_switch": _switch_as_json(everything),
         "scoped_limits": [
             {"scope": row.scope, "key": row.key, "limits": scoped_limits_as_json(row)} for row in scoped_limits()
@@ -225,9 +230,21 @@ def safety_status() -> dict[str, Any]:
     }
 
 
+def _became(decisions: QuerySet[GateDecision]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how many orders became what, and how many the gate denied by which code."""
+    became = dict.fromkeys(("passed", "denied", *OutcomeKind.values), 0)
+    denied: dict[str, int] = {}
+    found = decisions.values_list("allowed", "code", "outcome__kind").annotate(count=Count("id")).order_by()
+    for allowed, code, kind, count in found:
+        became[(kind or "passed") if allowed else "denied"] += count
+        if not allowed:
+            denied[code] = denied.get(code, 0) + count
+    return became, denied
+
+
 def _busiest_minute() -> int:
     """Return how many orders the busiest account has sent within the last sixty seconds."""
-    passed = GateDecision.objects.filter(allowed=True, preview=False, created_at__gt=utcnow() - RATE_WINDOW)
+    passed = _sent(drill=False, created_at__gt=utcnow() - RATE_WINDOW)
     busiest = passed.values("account_id").annotate(count=Count("id")).order_by("-count").values_list("count", flat=True)
     return busiest.first() or 0
 
@@ -353,8 +370,8 @@ def kill_history() -> QuerySet[KillSwitchEvent]:
 
 
 def decisions() -> QuerySet[GateDecision]:
-    """Return the gate's verdicts, newest first."""
-    return GateDecision.objects.order_by("-id")
+    """Return the gate's verdicts with what became of each order, newest first."""
+    return GateDecision.objects.select_related("outcome").order_by("-id")
 
 
 def alert_history() -> QuerySet[AlertEvent]:

@@ -2,7 +2,7 @@
 
 import django_filters
 
-from safety.choices import AlertKind, GateCode, KillAction, Severity
+from safety.choices import AlertKind, GateCode, KillAction, OutcomeKind, Severity
 from safety.models import AlertEvent, AuditLog, GateDecision, KillSwitchEvent
 from tradingsite.common.api.filters import CreatedFilterSet, MomentFilter, PairFilter, StrictFilterSet
 
@@ -14,6 +14,10 @@ class DecisionFilter(CreatedFilterSet):
     preview = django_filters.TypedChoiceFilter(
         choices=[("true", "true"), ("false", "false")], coerce=lambda text: text == "true"
     )
+    drill = django_filters.TypedChoiceFilter(
+        choices=[("true", "true"), ("false", "false")], coerce=lambda text: text == "true"
+    )
+    outcome = django_filters.ChoiceFilter(field_name="outcome__kind", choices=OutcomeKind.choices)
     code = django_filters.ChoiceFilter(choices=GateCode.choices)
     symbol = django_filters.CharFilter(max_length=32)
     account_id = django_filters.UUIDFilter()

@@ -6,7 +6,17 @@ from typing import Any, ClassVar
 from rest_framework import serializers
 
 from safety.alerting.api.serializers import AlertEmailShown
-from safety.choices import SETTABLE_STATES, AlertKind, BreakerLevel, Door, GateCode, LimitScope, Severity, TradingState
+from safety.choices import (
+    SETTABLE_STATES,
+    AlertKind,
+    BreakerLevel,
+    Door,
+    GateCode,
+    LimitScope,
+    OutcomeKind,
+    Severity,
+    TradingState,
+)
 from safety.models import EVERYTHING, AlertEvent, AuditLog, GateDecision, KillSwitchEvent
 from tradingsite.common.api.serializers import (
     DecimalStringField,
@@ -189,6 +199,16 @@ class LimitUse(StrictSerializer):
     denied_today = serializers.IntegerField(help_text="Orders that this check denied today.")
 
 
+class OrdersToday(StrictSerializer):
+    """What became of the orders of today, without previews and drills. Each is counted once."""
+
+    passed = serializers.IntegerField(help_text="The gate let them pass, and nothing below happened to them.")
+    denied = serializers.IntegerField(help_text="The gate denied them.")
+    refused = serializers.IntegerField(help_text="The gate let them pass, the desk refused them before they were sent.")
+    stopped = serializers.IntegerField(help_text="The last look at the kill switch stopped them.")
+    rejected = serializers.IntegerField(help_text="The broker rejected them.")
+
+
 class Limits(StrictSerializer):
     """Every limit of the gate."""
 
@@ -250,7 +270,10 @@ class Status(Limits):
     trading_state = serializers.CharField(  # type: ignore[assignment]  # one word more than can be set
         help_text=f"One of {', '.join(TradingState.values)}; the last while the kill switch is set."
     )
-    trades_today = serializers.IntegerField()
+    trades_today = serializers.IntegerField(
+        help_text="Orders that took a place in the day's count; one that was stopped or rejected later gives none back."
+    )
+    orders_today = OrdersToday()
     trading_day = serializers.DateField()
     kill_switch = KillSwitchState()
     scoped_limits = ScopedLimitsInForce(many=True, help_text="What narrows the limits for a strategy or instrument.")
@@ -264,6 +287,13 @@ class Status(Limits):
 
 
 class Decision(StrictModelSerializer):
+    became = serializers.ChoiceField(
+        choices=["passed", "denied", "preview", *OutcomeKind.values],
+        help_text="What became of the order; `allowed` is the gate's word alone.",
+    )
+    became_code = serializers.CharField(allow_blank=True, help_text="Why it was not sent, or rejected.")
+    became_detail = serializers.CharField(allow_blank=True)
+    became_at = UtcDateTimeField(source="outcome.at", default=None, allow_null=True)
     notional = DecimalStringField(allow_null=True)
     resulting_value = DecimalStringField(allow_null=True)
     resulting_exposure = DecimalStringField(allow_null=True)
@@ -278,6 +308,11 @@ class Decision(StrictModelSerializer):
             "code",
             "detail",
             "preview",
+            "drill",
+            "became",
+            "became_code",
+            "became_detail",
+            "became_at",
             "client_order_id",
             "account_id",
             "strategy_id",

@@ -10,7 +10,7 @@ from safety.models.alert_rules import (
     AlertState,
 )
 from safety.models.alerts import AlertEvent
-from safety.models.ledgers import AuditLog, GateDecision
+from safety.models.ledgers import AuditLog, DecisionOutcome, GateDecision
 from safety.models.limits import SETTINGS_ID, DayCounter, SafetySettings, ScopedLimits
 from safety.models.sweeps import FlattenPermit, KillDrill, KillSweep
 from safety.models.switch import EVERYTHING, KillSwitch, KillSwitchEvent
@@ -27,6 +27,7 @@ __all__ = [
     "AlertState",
     "AuditLog",
     "DayCounter",
+    "DecisionOutcome",
     "DrawdownBreaker",
     "FlattenPermit",
     "GateDecision",

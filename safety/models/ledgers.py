@@ -6,7 +6,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 
-from safety.choices import Door, GateCode
+from safety.choices import Door, GateCode, OutcomeKind
 from safety.models.base import Ledger
 from tradingsite.common.clock import utcnow
 from tradingsite.common.decimals import MoneyField
@@ -19,6 +19,9 @@ class GateDecision(Ledger):
     code = models.CharField(max_length=40, choices=GateCode.choices, blank=True, default="")
     detail = models.TextField(blank=True, default="")
     preview = models.BooleanField(default=False, help_text="Asked what would happen; nothing was counted or sent.")
+    drill = models.BooleanField(
+        default=False, help_text="Of a drill of the kill switch; counted in none of the desk's figures."
+    )
     client_order_id = models.CharField(max_length=128)
     account_id = models.UUIDField()
     strategy_id = models.UUIDField(null=True, blank=True)
@@ -64,6 +67,44 @@ class GateDecision(Ledger):
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity} {self.symbol}: {'allowed' if self.allowed else self.code}"
+
+    @property
+    def became(self) -> str:
+        """Say in a word what became of the order: `preview`, `denied` by the gate, an `OutcomeKind`, else `passed`."""
+        if self.preview:
+            return "preview"
+        if not self.allowed:
+            return "denied"
+        outcome = getattr(self, "outcome", None)
+        return "passed" if outcome is None else str(outcome.kind)
+
+    @property
+    def became_code(self) -> str:
+        """Say why it was not sent, or rejected; empty where the verdict itself says all."""
+        outcome = getattr(self, "outcome", None)
+        return "" if outcome is None else str(outcome.code)
+
+    @property
+    def became_detail(self) -> str:
+        outcome = getattr(self, "outcome", None)
+        return "" if outcome is None else str(outcome.detail)
+
+
+class DecisionOutcome(Ledger):
+    """What became of an order that the gate let pass and that did not go its way; one line, for the first such thing."""
+
+    decision = models.OneToOneField(GateDecision, on_delete=models.PROTECT, related_name="outcome")
+    kind = models.CharField(max_length=10, choices=OutcomeKind.choices)
+    code = models.CharField(max_length=60, blank=True, default="")
+    detail = models.TextField(blank=True, default="")
+    at = models.DateTimeField(default=utcnow)
+
+    class Meta:
+        db_table = "gate_decision_outcome"
+        indexes: ClassVar = [models.Index(fields=["kind", "-id"], name="gate_outcome_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} ({self.code})"
 
 
 class AuditLog(Ledger):

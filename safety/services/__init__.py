@@ -15,7 +15,7 @@ from safety.services.breaker import breaker_cash_moved, breaker_resume, breaker_
 from safety.services.drills import drill_forget, drill_record
 from safety.services.killing import KillResult, halves_mend, kill, resume, scope_named
 from safety.services.limits import limits_update, scoped_limits_remove, scoped_limits_set
-from safety.services.orders import order_check
+from safety.services.orders import decision_outcome, order_check
 from safety.services.reconciliation import (
     reconciliation_block,
     reconciliation_clear,
@@ -39,6 +39,7 @@ __all__ = [
     "breaker_cash_moved",
     "breaker_resume",
     "breaker_sample",
+    "decision_outcome",
     "drill_forget",
     "drill_record",
     "halves_mend",

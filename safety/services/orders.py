@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
+from uuid import UUID
 
 from django.db import connection
 
 from safety import counters, gate, killswitch, selectors
-from safety.choices import BreakerLevel, CounterName, LimitScope
+from safety.choices import BreakerLevel, CounterName, LimitScope, OutcomeKind
+from safety.drills import of_drill
 from safety.facts import NARROWABLE
-from safety.models import GateDecision, ScopedLimits
+from safety.models import DecisionOutcome, GateDecision, ScopedLimits
 from tradingsite.common.actor import Actor
 from tradingsite.common.decimals import DIGITS, PLACES
 
@@ -17,24 +19,33 @@ _STORABLE = Decimal(10) ** (DIGITS - PLACES)
 
 
 def order_check(
-    *, intent: gate.OrderIntent, exposure: gate.Exposure, actor: Actor, consume: bool, trades_ahead: int = 0
+    *,
+    intent: gate.OrderIntent,
+    exposure: gate.Exposure,
+    actor: Actor,
+    consume: bool,
+    refusal: tuple[str, str] | None = None,
+    trades_ahead: int = 0,
 ) -> gate.Verdict:
     """Ask the gate, and record the verdict with the facts that it saw.
 
     Args:
         consume: True for an order that is sent when allowed: it takes its place in the day's count, in the caller's
             transaction. False for a preview, which counts nothing.
+        refusal: why the order is not sent even when the gate allows it, as code and detail. It is recorded with the
+            verdict, and uses up nothing of the day.
         trades_ahead: for the preview of several orders: how many of them would have passed before this one.
 
     Raises:
         RuntimeError: for `consume` outside a transaction, where a crash could count an order that never was.
     """
+    counted = consume and refusal is None
     if consume and not connection.in_atomic_block:
         raise RuntimeError("order_check needs the transaction of the order that it lets pass")
     scopes = selectors.scopes_counted(strategy_id=intent.strategy_id, symbol=intent.symbol)
     counting = counters.Counters(counters.trading_day(), intent.account_id, CounterName.TRADES, scopes)
     # Held first, for the order rate is counted from the decisions, which nobody else adds to while they are.
-    trades = counting.hold() if consume else counting.used()
+    trades = counting.hold() if counted else counting.used()
     rates = selectors.orders_last_minute(
         account_id=intent.account_id, strategy_id=intent.strategy_id, symbol=intent.symbol
     )
@@ -62,7 +73,7 @@ def order_check(
         for row in selectors.scoped_limits_of(strategy_id=intent.strategy_id, symbol=intent.symbol)
     )
     verdict = gate.evaluate(intent, exposure, selectors.limits_current(), state, narrower)
-    if consume and verdict.allowed:
+    if counted and verdict.allowed:
         # An order that reduces risk passes the limit, and still counts as one of the day's trades.
         counting.add()
     decision = GateDecision.objects.create(
@@ -70,6 +81,7 @@ def order_check(
         code=verdict.code,
         detail=verdict.detail,
         preview=not consume,
+        drill=of_drill(strategy_id=intent.strategy_id, symbol=intent.symbol),
         client_order_id=intent.client_order_id[:128],
         account_id=intent.account_id,
         strategy_id=intent.strategy_id,
@@ -88,7 +100,16 @@ def order_check(
         facts=verdict.facts,
         actor_name=actor.name[:150],
     )
+    if consume and verdict.allowed and refusal is not None:
+        code, detail = refusal
+        decision_outcome(decision_id=decision.pk, kind=OutcomeKind.REFUSED, code=code, detail=detail)
     return replace(verdict, decision_id=decision.pk)
+
+
+def decision_outcome(*, decision_id: UUID, kind: OutcomeKind, code: str, detail: str) -> None:
+    """Write down what became of an order that the gate let pass; what was written first stays."""
+    outcome = DecisionOutcome(decision_id=decision_id, kind=kind, code=code[:60], detail=detail)
+    DecisionOutcome.objects.bulk_create([outcome], ignore_conflicts=True)
 
 
 def _narrower(

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 Place = Callable[..., Order]
 # What is only ever added to; the sweep is the history of its kill.
 HISTORIES = {
-    "safety.auditlog", "safety.alertevent", "safety.gatedecision", "safety.killdrill", "safety.killsweep",
+    "safety.auditlog", "safety.alertevent", "safety.gatedecision", "safety.decisionoutcome", "safety.killdrill", "safety.killsweep",
     "safety.killswitchevent", "common.liveevent", "common.livestream",
 }  # fmt: skip
 

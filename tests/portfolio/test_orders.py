@@ -13,8 +13,8 @@ from portfolio.errors import ClientOrderIdReused
 from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperOrder, Position
 from safety import services as safety
 from safety.models import AuditLog, GateDecision, SafetySettings
-from safety.selectors import trades_today
 from tests.portfolio.conftest import FIRST_DAY, Prices
+from tests.support.counted import trades_counted
 from tradingsite.common import clock
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
@@ -287,7 +287,7 @@ def test_an_instrument_in_another_currency_is_not_bought_with_this_one(acme: Bar
     Instrument.objects.filter(symbol="ACME").update(currency="JPY")
     order = place()
     assert (order.status, order.code) == ("denied", "CURRENCY_MISMATCH")
-    assert trades_today(order.account_id) == 0
+    assert trades_counted(order.account_id) == 0
 
 
 def test_what_was_bought_at_one_markets_prices_is_not_sold_at_anothers(

@@ -12,10 +12,10 @@ from portfolio.models import Account, Order, PaperOrder, Position, Rebalance
 from portfolio.selectors import account_default
 from safety import services as safety
 from safety.models import AuditLog, GateDecision, SafetySettings
-from safety.selectors import trades_today
 from tests.conftest import user_with_role
 from tests.portfolio.conftest import Prices
 from tests.portfolio.rebalancing_desk import URL, Clients, GoalAt, Rebalancing, held, told
+from tests.support.counted import trades_counted
 from tradingsite.common.actor import Actor
 from tradingsite.common.roles import Role
 
@@ -46,7 +46,7 @@ def test_a_dry_run_is_the_default_and_places_nothing(goal: GoalAt, api: Clients)
     assert body["counts"] == {"orders": 2, "refused": 0, "waiting": 0, "open": 0, "filled": 0}
     assert Order.objects.count() == Rebalance.objects.count() == 0
     assert list(GateDecision.objects.values_list("preview", flat=True)) == [True, True]
-    assert trades_today(account_default().pk) == 0
+    assert trades_counted(account_default().pk) == 0
 
 
 def test_for_real_the_account_is_brought_to_the_goal(goal: GoalAt, rebalance: Rebalancing, api: Clients) -> None:

@@ -14,8 +14,8 @@ from portfolio.models import Account, Fill, Order, PaperOrder
 from portfolio.steps import OrderConfig, OrderStep, RiskCheckConfig, RiskCheckStep
 from safety import services as safety
 from safety.models import GateDecision
-from safety.selectors import trades_today
 from tests.portfolio.conftest import Prices
+from tests.support.counted import trades_counted
 from tradingsite.common.actor import Actor
 from tradingsite.common.api.serializers import validated
 from tradingsite.common.clock import utcnow
@@ -191,7 +191,7 @@ def test_two_runs_that_both_planned_to_open_a_position_open_it_once(
     assert [run.order()[0]["status"], other.order()[0]["code"]] == ["filled", "POSITION_CHANGED"]
     assert selectors.position_quantity(account, "ACME") == 98
     # What was never sent is none of the day's trades.
-    assert trades_today(account.pk) == 1
+    assert trades_counted(account.pk) == 1
 
 
 def test_a_buy_that_rests_by_now_is_not_added_to(prices: Prices, run: Run, account: Account) -> None:

@@ -50,6 +50,7 @@ from safety.models import (
     AlertState,
     AuditLog,
     DayCounter,
+    DecisionOutcome,
     DrawdownBreaker,
     FlattenPermit,
     GateDecision,
@@ -313,10 +314,12 @@ class Rows:
         )  # fmt: skip
         ReconciliationBlock.objects.create(account_id=uuid7(), code="CASH_MISMATCH", detail="10 less")
         for allowed, code in ((True, ""), (False, "POSITION_EXCEEDS_LIMIT")):
-            GateDecision.objects.create(
+            decision = GateDecision.objects.create(
                 allowed=allowed, code=code, client_order_id=str(self.count), account_id=self.account.pk, symbol="SYM1",
                 side="buy", order_type="market", quantity="1", mode="paper", actor_name="x",
             )  # fmt: skip
+            if allowed:
+                DecisionOutcome.objects.create(decision=decision, kind="rejected", code="BROKER_REJECTED")
         AlertEvent.objects.create(name="Notice", kind="notify", severity="info", message=f"alert {self.count}")
         AuditLog.objects.create(
             door="api", action="test", target_type="x", target_id=str(self.count), target_repr="x", **who

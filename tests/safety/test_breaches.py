@@ -105,7 +105,7 @@ def test_an_order_beyond_a_limit_never_reaches_the_broker(name: str, place: Plac
     assert (order.status, order.code) == (OrderStatus.DENIED, selectors.CODE_OF[name])
     assert not PaperOrder.objects.filter(client_order_id=order.client_order_id).exists()
     decision = GateDecision.objects.get(pk=order.decision_id)
-    assert (decision.allowed, decision.code, decision.preview) == (False, order.code, order.mode == "live")
+    assert (decision.allowed, decision.code, decision.became) == (False, order.code, "denied")
 
 
 @pytest.mark.parametrize("name", [name for name, breach in BREACHES.items() if breach[2] is not None])

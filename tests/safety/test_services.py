@@ -12,6 +12,7 @@ from safety import selectors, services
 from safety.errors import AlertNotFound, LedgerReadOnly
 from safety.models import AlertEvent, AuditLog, DayCounter, GateDecision
 from tests.safety.cases import EXPOSURE, INTENT, D
+from tests.support.counted import trades_counted
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.errors import PermissionDenied, PreconditionFailed, ValidationFailed
@@ -36,14 +37,14 @@ def test_an_allowed_order_is_recorded_and_counted() -> None:
     assert (decision.notional, decision.resulting_value) == (1000, 1000)
     assert decision.facts["exposure"]["cash"] == "100000"
     assert decision.facts["limits"]["daily_trade_limit"] == 20
-    assert selectors.trades_today(INTENT.account_id) == 1
+    assert trades_counted(INTENT.account_id) == 1
 
 
 def test_a_denied_order_is_recorded_and_not_counted() -> None:
     verdict = check(exposure=replace(EXPOSURE, instrument_enabled=False))
     decision = GateDecision.objects.get(pk=verdict.decision_id)
     assert (decision.allowed, decision.code) == (False, "INSTRUMENT_NOT_ALLOWED")
-    assert selectors.trades_today(INTENT.account_id) == 0
+    assert trades_counted(INTENT.account_id) == 0
 
 
 def test_a_preview_is_recorded_and_never_counted() -> None:
@@ -65,7 +66,7 @@ def test_the_last_trade_of_the_day_passes_and_the_next_does_not(admin_actor: Act
     assert codes == ["", "", "DAILY_TRADES_EXCEEDED"]
     reducing = replace(INTENT, side="sell")
     assert check(intent=reducing, exposure=replace(EXPOSURE, position_quantity=D(10))).allowed
-    assert selectors.trades_today(INTENT.account_id) == 3
+    assert trades_counted(INTENT.account_id) == 3
 
 
 def test_a_kill_denies_the_next_order_of_the_killed_strategy_only() -> None:
