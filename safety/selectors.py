@@ -279,6 +279,9 @@ def kill_status_by_file(scope: str) -> dict[str, Any]:
 
 
 _SWEEPS_SHOWN = 20
+_ALERT_TOLD = (
+    "id", "alert_id", "name", "kind", "severity", "symbol", "value", "threshold", "message", "triggered_at",
+)  # fmt: skip
 
 
 def sweeps_shown() -> list[KillSweep]:
@@ -393,17 +396,22 @@ def alert_get(alert_id: UUID) -> AlertEvent:
 
 def alert_as_json(event: AlertEvent) -> dict[str, Any]:
     """Return an alert as the socket tells it: fields of the contract at the top level."""
+    return alert_values_as_json({name: getattr(event, name) for name in _ALERT_TOLD})
+
+
+def alert_values_as_json(event: Mapping[str, Any]) -> dict[str, Any]:
+    """As `alert_as_json`, of the values of its fields."""
     return {
-        "id": str(event.pk),
-        "alert_id": str(event.alert_id) if event.alert_id else None,
-        "name": event.name,
-        "kind": event.kind,
-        "severity": event.severity,
-        "symbol": event.symbol,
-        "value": None if event.value is None else decimal_string(event.value),
-        "threshold": None if event.threshold is None else decimal_string(event.threshold),
-        "message": event.message,
-        "triggered_at": rfc3339(event.triggered_at),
+        "id": str(event["id"]),
+        "alert_id": str(event["alert_id"]) if event["alert_id"] else None,
+        "name": event["name"],
+        "kind": event["kind"],
+        "severity": event["severity"],
+        "symbol": event["symbol"],
+        "value": None if event["value"] is None else decimal_string(event["value"]),
+        "threshold": None if event["threshold"] is None else decimal_string(event["threshold"]),
+        "message": event["message"],
+        "triggered_at": rfc3339(event["triggered_at"]),
     }
 
 

@@ -111,24 +111,18 @@ def judge(rule: Rule, stored: Stored, found: Seen | Gap, *, crossing: Crossing |
     time without data if it did not hold before it. A crossing needs a side to come from. Neither fires again while it
     stays so. What happens while the rule is snoozed or cooling down is counted and not raised.
     """
+    if nothing_new(stored, found):
+        return None
     if isinstance(found, Gap):
-        if stored.problem == found.code:
-            return None
         detail = found.detail[:DETAIL_MAX]
         after = replace(stored, revision=stored.revision + 1, problem=found.code, detail=detail, since=now)
         return Change(rule, after)
-    if stored.observed_at is not None and found.at < stored.observed_at:
-        # Somebody has seen what came later.
-        return None
     met = stored.met if found.met is None else found.met
-    if met == stored.met and not stored.problem:
-        return None
     changed = met != stored.met
     fires = changed and _fires(stored.met, met, crossing)
     suppressed = fires and _held_back(rule, stored, now)
     told = fires and not suppressed
-    after = replace(
-        stored,
+    after = Stored(
         revision=stored.revision + 1,
         met=met,
         problem="",
@@ -141,6 +135,16 @@ def judge(rule: Rule, stored: Stored, found: Seen | Gap, *, crossing: Crossing |
         suppressed_count=stored.suppressed_count + suppressed,
     )
     return Change(rule, after, found, told)
+
+
+def nothing_new(stored: Stored, found: Seen | Gap) -> bool:
+    """Say whether `found` changes nothing, which is so of most rules at most looks."""
+    if isinstance(found, Gap):
+        return stored.problem == found.code
+    if stored.observed_at is not None and found.at < stored.observed_at:
+        # Somebody has seen what came later.
+        return True
+    return not stored.problem and (found.met is None or found.met == stored.met)
 
 
 def _fires(before: bool | None, met: bool | None, crossing: Crossing | None) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -31,17 +31,20 @@ from safety.alerting.observations import (
     Stored,
     judge,
     judge_occurrence,
+    nothing_new,
     recovered,
 )
 from safety.alerting.telling import raise_all
 from safety.choices import CONDITION_KINDS, OCCURRENCE_KINDS
 from safety.models.alert_rules import ROUND_ID, AlertCursor, AlertRound, AlertRule, AlertSighting, AlertState
+from tradingsite.common.bulk import ids_given, insert_all
 from tradingsite.common.clock import utcnow
 from tradingsite.common.contracts.registry import UnknownName
 from tradingsite.common.errors import AppError
 
 LEASE = timedelta(seconds=30)
-BATCH = 500
+# Held under one transaction's locks; more would keep those waiting who look at a few of these rules.
+BATCH = 2000
 # Rows are stamped before they are committed: what is stamped earlier than the last look may have been unseen by it.
 OVERLAP = timedelta(minutes=5)
 CURSOR_EVERY = timedelta(minutes=1)
@@ -153,7 +156,7 @@ def _conditions(now: datetime, symbols: Collection[str] | None) -> RoundResult:
     for (rule, watch), stored in rules:
         found = observe(rule, watch, world)
         unknown += isinstance(found, Gap)
-        if judge(rule, stored, found, crossing=watch.crossing, now=now) is not None:
+        if not nothing_new(stored, found):
             looks.append(Look(rule, stored, _judging(rule, found, watch.crossing, now)))
     changed, triggered = apply(looks, now=now)
     return RoundResult(len(rules), changed, triggered, unknown)
@@ -220,18 +223,13 @@ def apply(looks: Sequence[Look], *, now: datetime) -> tuple[int, int]:
         batch = ordered[start : start + BATCH]
         with transaction.atomic():
             changes = _changes(batch)
-            events = raise_all(changes, now=now)
-            AlertState.objects.bulk_create(
-                [_row(change) for change in changes],
-                update_conflicts=True,
-                unique_fields=["rule"],
-                update_fields=_STATE_FIELDS,
-            )
+            raised = raise_all(changes, now=now)
+            insert_all(AlertState, [_row(change) for change in changes], replacing=True)
             AlertSighting.objects.bulk_create(
                 [AlertSighting(rule_id=one.rule.id, key=one.occurrence, at=now) for one in changes if one.occurrence]
             )
         changed += len(changes)
-        triggered += len(events)
+        triggered += raised
     return changed, triggered
 
 
@@ -251,15 +249,19 @@ def _locked(
 ) -> tuple[Mapping[UUID, int], Mapping[UUID, Stored], Collection[tuple[UUID, str]]]:
     """Lock the rules of `batch`; return their versions, their states, and which occurrences they have seen."""
     ids = [look.rule.id for look in batch]
-    rows = AlertRule.objects.alive().select_for_update(no_key=True, of=("self",)).filter(pk__in=ids, enabled=True)
+    rows = (
+        AlertRule.objects.alive()
+        .select_for_update(no_key=True, of=("self",))
+        .filter(pk__in=ids_given(ids), enabled=True)
+    )
     versions = dict(rows.order_by("pk").values_list("pk", "version"))
     keys = {look.occurrence for look in batch if look.occurrence}
     seen = AlertSighting.objects.filter(rule_id__in=ids, key__in=keys).values_list("rule_id", "key") if keys else ()
     return versions, selectors.states_by_rule(ids), set(seen)
 
 
-def _row(change: Change) -> AlertState:
-    return AlertState(rule_id=change.rule.id, **{name: getattr(change.after, name) for name in _STATE_FIELDS})
+def _row(change: Change) -> dict[str, Any]:
+    return {"rule_id": change.rule.id, **{name: getattr(change.after, name) for name in _STATE_FIELDS}}
 
 
 # ------------------------------------------------------------------------------------------------------- occurrences

@@ -9,6 +9,7 @@ from safety.alerting.observations import Rule, Stored
 from safety.choices import CONDITION_KINDS
 from safety.errors import AlertRuleNotFound
 from safety.models.alert_rules import ROUND_ID, AlertEmail, AlertRound, AlertRule, AlertState
+from tradingsite.common.bulk import ids_given
 
 _RULE = (
     "id", "version", "kind", "name", "symbol", "threshold", "config", "severity", "cooldown_s", "snoozed_until",
@@ -79,7 +80,7 @@ def is_watched(symbols: Collection[str]) -> bool:
 
 def states_by_rule(rule_ids: Collection[UUID]) -> dict[UUID, Stored]:
     """Return what the last look at each left, for those that have been looked at."""
-    rows = AlertState.objects.filter(rule_id__in=rule_ids).values_list("rule_id", *_STATE)
+    rows = AlertState.objects.filter(rule_id__in=ids_given(rule_ids)).values_list("rule_id", *_STATE)
     return {row[0]: Stored(*row[1:]) for row in rows}
 
 

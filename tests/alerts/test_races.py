@@ -232,3 +232,30 @@ def test_states_are_read_as_they_were_written(watch: Watchman) -> None:
     assert (stored.met, stored.revision, stored.observed_at) == (False, 1, watch.now)
     assert selectors.states_by_rule([watch.rule(name="new").pk]) == {}
     assert Stored().revision == 0
+
+
+def test_of_a_round_that_dies_between_two_parts_nothing_is_lost_or_doubled(
+    watch: Watchman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.look()
+    watch.close(101)
+    monkeypatch.setattr(rounds, "BATCH", 15)
+    real, parts = rounds.raise_all, iter((True, False))
+
+    def dies_in_the_second(changes: Any, *, now: Any) -> int:
+        done = real(changes, now=now)
+        if next(parts):
+            return done
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rounds, "raise_all", dies_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        rounds.evaluate(now=watch.now)
+    assert told() == {1: 15}, "the first part stands, of the second there is nothing"
+    assert AlertState.objects.filter(triggered_count=1).count() == LiveEvent.objects.count() == 15
+    monkeypatch.setattr(rounds, "raise_all", real)
+    again = rounds.evaluate(now=watch.now)
+    assert (again.changed, again.triggered) == (RULES - 15, RULES - 15)
+    assert told() == {1: RULES}
+    assert sorted(LiveEvent.objects.values_list("seq", flat=True)) == list(range(1, RULES + 1))
+    assert set(AlertState.objects.values_list("revision", "triggered_count")) == {(2, 1)}

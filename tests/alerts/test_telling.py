@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from safety import services
 from safety.alerting import duties, emails
@@ -89,6 +91,27 @@ def test_the_alerts_of_one_round_are_one_e_mail_to_each_owner(mailed: Watchman, 
     assert by_address["other@example.com"].subject == "[Trading desk] theirs"
     assert by_address["trader@example.com"].subject == "[Trading desk] 60 alerts"
     assert "and 10 more: see the alert history." in by_address["trader@example.com"].body
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("change", ["fires", "recovers"])
+def test_a_round_takes_as_many_statements_for_many_rules_that_change_as_for_a_few(
+    mailed: Watchman, actor: Actor, settings: Any, change: str
+) -> None:
+    settings.OUTBOUND_ALLOWED = ["127.0.0.1"]
+    maker(actor)("http://127.0.0.1:9/", event_types=["alert.triggered"])
+    taken = []
+    for more in (30, 60):
+        for number in range(more):
+            mailed.rule(name=f"rule {number}", channels=ALL)
+        mailed.look(90, *([101] if change == "recovers" else []))
+        mailed.close(101 if change == "fires" else 90)
+        with CaptureQueriesContext(connection) as seen:
+            result = mailed.look()
+        assert result.changed == result.rules
+        assert result.triggered == (result.rules if change == "fires" else 0)
+        taken.append(len(seen))
+    assert taken[0] == taken[1]
 
 
 def test_a_line_break_in_a_name_starts_no_header(mailed: Watchman) -> None:
