@@ -264,6 +264,8 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5.0
 # How many runs the broker is given ahead of the workers; those who are busy take the next ones from the database.
 RELAY_AHEAD = env.whole("RELAY_AHEAD", default=8)
+# How many workers carry one optimisation at a time. In one process a core is left to whoever looks at the pages.
+OPTIMIZE_HANDS = env.whole("OPTIMIZE_HANDS", default=max(1, (os.cpu_count() or 2) - 1) if EMBEDDED else 16)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # For ever: nobody would start a worker again that gave up.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None

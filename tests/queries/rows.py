@@ -23,6 +23,7 @@ from executions.kafka.models import InboxMessage, ParkedRecord
 from executions.models import EarlierTask, Payload, RunEnding, StepExecution, WorkerHeartbeat, WorkflowExecution
 from executions.news import stream_of
 from market.models import BarImport, DataSource, Instrument
+from optimize.models import OptimizationChunk, OptimizationJob, TrialRecord
 from portfolio import services as portfolio
 from portfolio.models import (
     Account,
@@ -125,12 +126,23 @@ class Rows:
             instrument = self._market(author)
             run = self._runs(author)
             self._agents(author, run)
+            self._optimisations(author)
             self._portfolio(instrument, run)
             self._safety()
             self._alerts(author)
             self._foundations()
             self._webhooks(author)
             self._schedules()
+
+    def _optimisations(self, author: AbstractBaseUser) -> None:
+        now = utcnow()
+        job = OptimizationJob.objects.create(
+            kind="strategy", strategy_type="momentum", total_combinations=2, chunks_count=1, created_by=author
+        )
+        OptimizationChunk.objects.create(job=job, index=0, first=0, last=2, result=b"found")
+        TrialRecord.objects.create(
+            job=job, strategy_type="momentum", symbols=["SPY"], timeframe="1d", start=now, end=now, count=0, hashes=b""
+        )
 
     def _access(self, author: AbstractBaseUser) -> None:
         author.groups.add(Group.objects.create(name=f"group{self.count}"))  # type: ignore[attr-defined]
