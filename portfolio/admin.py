@@ -14,6 +14,7 @@ from portfolio.choices import OPEN, OrderStatus
 from portfolio.errors import AccountInUse, BrokerTaken
 from portfolio.models import (
     Account,
+    BrokerRound,
     CashMovement,
     EquitySnapshot,
     Fill,
@@ -323,6 +324,12 @@ class RebalanceLegAdmin(LedgerAdmin):
     list_filter: ClassVar = ["side", "code"]
     list_select_related: ClassVar = ["instrument", "order"]
     search_fields: ClassVar = ["client_order_id", "instrument__symbol"]
+
+
+@admin.register(BrokerRound)
+class BrokerRoundAdmin(LedgerAdmin):
+    list_display: ClassVar = ["account", "began_at", "finished_at", "lease_until"]
+    list_select_related: ClassVar = ["account"]
 
 
 @admin.register(CashMovement)

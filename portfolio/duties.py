@@ -4,10 +4,13 @@ from portfolio import selectors, services
 from tradingsite.common import background
 from tradingsite.common.clock import utcnow
 
+SETTLE_EVERY_S = 1.5
+"""A little less than the duty's own interval, so that a process is not a moment too early for its own next round."""
+
 
 def settle() -> int:
-    """Bring open orders up to what the broker knows."""
-    return services.orders_settle(wall=utcnow())
+    """Bring open orders up to what the broker knows; in one process at a time, and as often in ten as in one."""
+    return services.orders_settle(wall=utcnow(), at_most_every_s=SETTLE_EVERY_S)
 
 
 def sweep() -> int:

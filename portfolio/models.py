@@ -23,6 +23,7 @@ from portfolio.choices import (
 from portfolio.errors import AccountUnknown, OrderUnknown
 from portfolio.goal_models import Goal, GoalWatch, Rebalance, RebalanceLeg
 from portfolio.ledger import Holding
+from portfolio.round_models import BrokerRound
 from safety.errors import LedgerReadOnly
 from tradingsite.common.clock import utcnow
 from tradingsite.common.decimals import ExactField, MoneyField, PriceField, QuantityField
@@ -133,6 +134,7 @@ class Order(Entity):
     sent_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancel_tried_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = OrderQuerySet.as_manager()
 
@@ -396,6 +398,7 @@ class PaperFill(models.Model):
 
 __all__ = [
     "Account",
+    "BrokerRound",
     "EquitySnapshot",
     "Fill",
     "Goal",

@@ -8,13 +8,13 @@
 A process may die between any two of these. Calling `order_place` again with the same client order id goes on where it
 stopped: a `pending` order was never sent and is sent now; a `submitted` one is looked up at the broker first, and sent
 again only while it is young and only to a broker that refuses duplicates itself; an `unknown` one is only looked up.
-`orders_settle` never sends: what a dead process left is resolved by asking, and cancelled as NOT_SENT once it could no
-longer be on its way.
+What a dead process left and nobody asks for again, `settling` resolves by asking; it never sends.
 """
 
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -33,12 +33,13 @@ from portfolio.brokers import (
     broker_for,
     request_for,
 )
-from portfolio.choices import OPEN, OrderPurpose, OrderSide, OrderStatus
+from portfolio.choices import OPEN, BrokerKind, OrderPurpose, OrderSide, OrderStatus
 from portfolio.errors import NOT_SENT, OrderNotOpen
 from portfolio.facts import series_facts
 from portfolio.fills import fills_apply, order_locked, order_move
 from portfolio.intents import existing_order, intent_commit, words_check
-from portfolio.models import Account, Order
+from portfolio.models import Account, Order, Position
+from portfolio.urgency import urgently
 from safety import killswitch
 from safety.choices import GateCode
 from safety.errors import KillSwitchActive
@@ -46,7 +47,6 @@ from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.decimals import to_decimal
-from tradingsite.common.errors import AppError
 
 logger = logging.getLogger(__name__)
 
@@ -154,86 +154,57 @@ def order_cancel(*, actor: Actor, order: Order, code: str = "", reason: str = ""
     Raises:
         OrderNotOpen: when the order is closed.
     """
+    try:
+        return cancel_ask(actor=actor, order=order, code=code, reason=reason)[0]
+    except (BrokerUncertain, OSError) as error:
+        logger.warning("cancel of %s was not confirmed: %s", order.client_order_id, error)
+        return Order.objects.select_related("account", "instrument").get(pk=order.pk)
+
+
+def cancel_ask(
+    *, actor: Actor, order: Order, code: str = "", reason: str = "", once: bool = False
+) -> tuple[Order, BrokerOrder | None, bool]:
+    """Ask for a cancel; the wish is written down before anything is asked.
+
+    Args:
+        once: leave it when somebody else has asked since `order` was read.
+
+    Returns:
+        The order as it stands then, what the broker said of it, None when it does not know it, and whether it was asked.
+
+    Raises:
+        OrderNotOpen: when the order is closed.
+        BrokerUncertain, OSError: when the broker did not answer; the wish is kept.
+    """
     with transaction.atomic():
         locked, account = order_locked(order.pk)
         if not locked.is_open:
             raise OrderNotOpen(f"The order is {locked.status}.")
         if locked.status == OrderStatus.PENDING:
             order_move(actor=actor, order=locked, status=OrderStatus.CANCELLED, code=code, detail=reason)
-            return locked
+            return locked, None, False
+        if once and locked.cancel_tried_at != order.cancel_tried_at:
+            return locked, None, False
+        locked.cancel_tried_at = utcnow()
         if locked.cancel_requested_at is None:
-            locked.cancel_requested_at = utcnow()
-            locked.save(update_fields=["cancel_requested_at"])
+            locked.cancel_requested_at = locked.cancel_tried_at
             audit.record(actor=actor, action="order.cancel_request", target=locked, reason=reason)
-    try:
-        state = broker_for(account, wall=utcnow()).cancel(locked.client_order_id)
-    except (BrokerUncertain, OSError) as error:
-        logger.warning("cancel of %s was not confirmed: %s", locked.client_order_id, error)
-        return locked
+        locked.save(update_fields=["cancel_requested_at", "cancel_tried_at"])
+    state = broker_for(account, wall=utcnow()).cancel(locked.client_order_id)
     if state is None:
-        return locked
+        return locked, None, True
     if state.status == OrderStatus.CANCELLED:
-        state = _coded(state, code, reason)
-    return fills_apply(order_id=locked.pk, state=state)
+        state = replace(state, code=code or state.code, detail=reason or state.detail)
+    return fills_apply(order_id=locked.pk, state=state), state, True
 
 
-def orders_settle(*, wall: datetime) -> int:
-    """Bring every open order up to what its broker knows; cancel what a kill switch stands over.
-
-    Returns:
-        How many orders changed.
-    """
-    changed = 0
-    for order in list(Order.objects.open().select_related("account", "instrument").order_by("created_at")):
-        before = (order.status, order.filled_quantity)
-        # One order that cannot be settled must not keep the others from it.
-        try:
-            # The switch is read for each order: a kill may come while many are being settled.
-            after, _ = _settle(order=order, halted=_halted(order), wall=wall)
-        except (AppError, OSError) as error:
-            logger.warning("order %s cannot be settled for now: %s", order.client_order_id, error)
-            continue
-        changed += (after.status, after.filled_quantity) != before
-    return changed
-
-
-def account_settle(*, account: Account, wall: datetime) -> list[str]:
-    """Bring the account's open orders up to what its broker knows, or say that nobody can.
-
-    Returns:
-        The client order ids of which the broker says that more is filled than it has told the fills of.
-
-    Raises:
-        BrokerUncertain: when the broker did not say how one stands.
-    """
-    found = []
-    for order in list(Order.objects.open().filter(account=account).select_related("account", "instrument")):
-        after, stated = _settle(order=order, halted=_halted(order), wall=wall)
-        if stated > after.filled_quantity:
-            found.append(order.client_order_id)
-    return found
-
-
-def order_end(*, order: Order, reason: str, wall: datetime) -> Order:
-    """Have an open order cancelled because of a kill; one whose cancel was asked for before is asked for again.
-
-    Raises:
-        BrokerUncertain, OSError: when the broker did not answer; the wish is kept.
-    """
-    return _settle(order=order, halted=reason, wall=wall)[0]
-
-
-def resting_at_broker(*, account: Account, wall: datetime) -> dict[str, Decimal]:
-    """Return what rests in the broker's own book, by client order id, with the signed quantity that may still fill.
+def resting_at_broker(*, account: Account, wall: datetime) -> list[str]:
+    """Return the client order ids of what rests in the broker's own book, whoever placed it.
 
     Raises:
         BrokerUncertain, OSError: when the broker did not answer.
     """
-    found = broker_for(account, wall=wall).open_orders()
-    return {
-        each.client_order_id: OrderSide(each.side).sign * (each.quantity - sum(fill.quantity for fill in each.fills))
-        for each in found
-    }
+    return [each.client_order_id for each in broker_for(account, wall=wall).open_orders()]
 
 
 def cancel_at_broker(*, account: Account, client_order_id: str, wall: datetime) -> bool:
@@ -263,7 +234,7 @@ def _carry_on(*, order: Order, before_send: Callable[[], None] | None, wall: dat
     match OrderStatus(order.status):
         case OrderStatus.PENDING:
             if utcnow() - order.created_at > NOT_SENT_AFTER:
-                return _give_up(order)
+                return order_give_up(order)
             return _send(order=order, broker=broker, before_send=before_send)
         case OrderStatus.SUBMITTED:
             return _resume(order=order, broker=broker, before_send=before_send)
@@ -301,7 +272,7 @@ def _resume(*, order: Order, broker: Broker, before_send: Callable[[], None] | N
         return known
     age = utcnow() - (order.sent_at or order.created_at)
     if age > NOT_SENT_AFTER:
-        return _give_up(order)
+        return order_give_up(order)
     if not broker.refuses_duplicates:
         return order
     if before_send is not None:
@@ -346,7 +317,8 @@ def _submit(*, order: Order, broker: Broker) -> Order:
         BrokerThrottled: when the broker did not look at it.
     """
     try:
-        state = broker.submit(request_for(order))
+        with urgently() if _makes_smaller(order) else nullcontext():
+            state = broker.submit(request_for(order))
     except BrokerThrottled:
         raise
     except DuplicateClientOrderId:
@@ -360,6 +332,16 @@ def _submit(*, order: Order, broker: Broker) -> Order:
     if not after.is_open and state.status in OPEN:
         return _withdraw(order=after, broker=broker)
     return after
+
+
+def _makes_smaller(order: Order) -> bool:
+    """Say whether the order closes what is held and no more: too many requests must not hold it up for long."""
+    if order.account.broker == BrokerKind.PAPER:
+        return False
+    held = Position.objects.filter(account_id=order.account_id, instrument_id=order.instrument_id).first()
+    if held is None or held.quantity * OrderSide(order.side).sign >= 0:
+        return False
+    return bool(order.quantity <= abs(held.quantity))
 
 
 def _lost(order: Order, error: Exception) -> Order:
@@ -384,34 +366,8 @@ def _look_up(*, order: Order, broker: Broker) -> Order | None:
     return None if state is None else fills_apply(order_id=order.pk, state=state)
 
 
-def _settle(*, order: Order, halted: str, wall: datetime) -> tuple[Order, Decimal]:
-    """Return the order as it stands then, and how much of it the broker says is filled; 0 where it does not say."""
-    if halted and order.cancel_requested_at is None:
-        try:
-            order = order_cancel(actor=DESK, order=order, code=KillSwitchActive.code, reason=halted)
-        except OrderNotOpen:
-            return Order.objects.get(pk=order.pk), ZERO
-        if not order.is_open:
-            return order, ZERO
-    age = utcnow() - (order.sent_at or order.created_at)
-    if order.status == OrderStatus.PENDING:
-        return (_give_up(order) if age > NOT_SENT_AFTER else order), ZERO
-    broker = broker_for(order.account, wall=wall)
-    if order.cancel_requested_at is not None:
-        state = broker.cancel(order.client_order_id)
-    else:
-        state = broker.order(order.client_order_id)
-    if state is not None:
-        if halted and state.status == OrderStatus.CANCELLED:
-            state = _coded(state, KillSwitchActive.code, halted)
-        return fills_apply(order_id=order.pk, state=state), state.filled_quantity or ZERO
-    if order.status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN):
-        return (_give_up(order) if age > NOT_SENT_AFTER else order), ZERO
-    logger.error("the broker no longer knows order %s, which it had accepted", order.client_order_id)
-    return order, ZERO
-
-
-def _give_up(order: Order) -> Order:
+def order_give_up(order: Order) -> Order:
+    """Cancel here what can no longer be on its way and the broker does not know."""
     return _move(order, OrderStatus.CANCELLED, NOT_SENT, "It never reached the broker.")
 
 
@@ -422,19 +378,3 @@ def _move(order: Order, status: OrderStatus, code: str, detail: str) -> Order:
         if locked.status == order.status:
             order_move(actor=DESK, order=locked, status=status, code=code, detail=detail)
     return locked
-
-
-def _halted(order: Order) -> str:
-    """Why an order must go, or nothing. A switch that cannot be read stops new orders, and no more.
-
-    What closes a position for the kill itself stays.
-    """
-    found = killswitch.state(strategy_id=order.strategy_id)
-    is_set = {killswitch.DATABASE, killswitch.FILE} & set(found.sources)
-    if not is_set or killswitch.flatten_permit(order.client_order_id, found) is not None:
-        return ""
-    return found.detail
-
-
-def _coded(state: BrokerOrder, code: str, reason: str) -> BrokerOrder:
-    return replace(state, code=code or state.code, detail=reason or state.detail)

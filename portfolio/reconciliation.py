@@ -43,7 +43,7 @@ from portfolio.facts import SeriesFacts, series_facts
 from portfolio.fills import fills_apply, order_move
 from portfolio.ledger import amount
 from portfolio.models import Account, CashMovement, Order, Position
-from portfolio.orders import account_settle
+from portfolio.settling import account_settle
 from safety.services import breaker_cash_moved, reconciliation_clear
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor

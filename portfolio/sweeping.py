@@ -1,13 +1,13 @@
 """What a kill does to orders and positions: cancel all that rests, close what is held, and look twice.
 
-A round cancels first, closes positions only where nothing rests on them any more, and then looks at everything anew:
-at the desk's own orders and at the broker's book, since what matters is what can still fill, whoever placed it. After
-a resume a round goes on with the orders of before it, whatever has become of their strategy.
+A round cancels the desk's own orders, each once, and then looks into the broker's book, since what matters is what can
+still fill, whoever placed it: what it finds there beyond them it cancels too, and what is not closed then rests. After a
+resume a round goes on with the orders of before it, whatever has become of their strategy.
 """
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,8 @@ from django.db.models import QuerySet
 from portfolio import orders
 from portfolio.flattening import positions_close
 from portfolio.models import Account, Order
+from portfolio.settling import order_end
+from portfolio.urgency import urgently
 from safety.models import EVERYTHING, FlattenPermit, KillSweep
 from safety.services import Remaining, sweep_report, sweep_take
 from tradingsite.common.clock import utcnow
@@ -45,37 +47,52 @@ def sweeps_work(*, within_s: float | None = None) -> int:
 def brokers_clear(*, scope: str, within_s: float) -> None:
     """Cancel what rests at the brokers without writing anything: for a kill whose database takes no writes."""
     until = time.monotonic() + within_s
-    for account in Account.objects.all():
-        try:
-            _clear_book(account, scope=scope, only=None, wall=utcnow(), until=until)
-        except (AppError, OSError) as error:
-            logger.warning("the broker of %s cannot be cleared for now: %s", account.name, error)
+    with urgently():
+        for account in Account.objects.all():
+            if not _late(until):
+                _clear_book(account, scope=scope, only=None, asked=(), wall=utcnow(), until=until)
 
 
 def _round(sweep: KillSweep, *, wall: datetime, until: float | None) -> Remaining:
-    unreachable: set[str] = set()
-    only = None if sweep.resumed_at is None else _foreign(sweep)
+    with urgently():
+        asked = _cancel_orders(sweep, wall=wall, until=until)
+        only = None if sweep.resumed_at is None else _foreign(sweep)
+        accounts = list(Account.objects.all())
+        unreachable: set[str] = set()
+        books: list[tuple[Account, list[str]]] = []
+        for account in accounts:
+            # An account for which no time was left counts as one that could not be asked: nobody has looked at it.
+            late = _late(until)
+            book = (
+                None
+                if late
+                else _clear_book(account, scope=sweep.scope, only=only, asked=asked, wall=wall, until=until)
+            )
+            if book is None:
+                unreachable.add(account.name)
+            else:
+                books.append((account, book))
+        resting = _resting(sweep, books)
+        positions: list[dict[str, Any]] = []
+        if sweep.flatten and sweep.resumed_at is None:
+            for account in accounts:
+                if account.name not in unreachable and not _late(until):
+                    positions += positions_close(sweep=sweep, account=account, wall=wall)
+        return Remaining(resting, positions, sorted(unreachable))
+
+
+def _cancel_orders(sweep: KillSweep, *, wall: datetime, until: float | None) -> set[str]:
+    """Cancel the desk's own orders of the sweep; return those that this round has had its say about."""
+    asked = set()
     for order in _open_orders(sweep):
         if _late(until):
             break
+        asked.add(order.client_order_id)
         try:
-            orders.order_end(order=order, reason=_reason(sweep), wall=wall)
+            order_end(order=order, reason=_reason(sweep), since=sweep.killed_at, wall=wall)
         except (AppError, OSError) as error:
             logger.warning("the cancel of %s is not confirmed: %s", order.client_order_id, error)
-    accounts = list(Account.objects.all())
-    for account in accounts:
-        try:
-            _clear_book(account, scope=sweep.scope, only=only, wall=wall, until=until)
-        except (AppError, OSError) as error:
-            logger.warning("the broker of %s cannot be cleared for now: %s", account.name, error)
-            unreachable.add(account.name)
-    resting = _sample_orders(sweep, accounts, only, wall=wall, until=until, unreachable=unreachable)
-    positions: list[dict[str, Any]] = []
-    if sweep.flatten and sweep.resumed_at is None:
-        for account in accounts:
-            if account.name not in unreachable and not _late(until):
-                positions += positions_close(sweep=sweep, account=account, wall=wall)
-    return Remaining(resting, positions, sorted(unreachable))
+    return asked
 
 
 def _open_orders(sweep: KillSweep) -> list[Order]:
@@ -98,27 +115,47 @@ def _closings(client_order_ids: Iterable[str]) -> set[str]:
     return set(permits.values_list("client_order_id", flat=True))
 
 
-def _clear_book(account: Account, *, scope: str, only: set[str] | None, wall: datetime, until: float | None) -> None:
-    if _late(until):
-        return
-    for client_order_id in _book(account, scope=scope, only=only, wall=wall):
-        if _late(until):
-            return
-        try:
-            orders.cancel_at_broker(account=account, client_order_id=client_order_id, wall=wall)
-        except (AppError, OSError) as error:
-            # The sample that follows finds it again, and so does the next round.
-            logger.warning("the cancel of %s is not confirmed: %s", client_order_id, error)
-
-
-def _book(account: Account, *, scope: str, only: set[str] | None, wall: datetime) -> list[str]:
-    """Return what rests in the broker's book and should not.
+def _clear_book(
+    account: Account,
+    *,
+    scope: str,
+    only: set[str] | None,
+    asked: Collection[str],
+    wall: datetime,
+    until: float | None,
+) -> list[str] | None:
+    """Cancel what rests in the broker's book and should not; the list is the sample as well.
 
     Args:
         only: after a resume: the ids that had been found before it; what came to rest since is nobody's business.
+        asked: the ids that this round has asked to be cancelled already.
+
+    Returns:
+        What rests there still, or nobody can say; None when the broker gave no list.
     """
+    try:
+        book = _book(account, scope=scope, only=only, wall=wall)
+    except (AppError, OSError) as error:
+        logger.warning("the broker of %s cannot be asked for now: %s", account.name, error)
+        return None
+    resting = []
+    for client_order_id in book:
+        closed = False
+        if client_order_id not in asked and not _late(until):
+            try:
+                closed = orders.cancel_at_broker(account=account, client_order_id=client_order_id, wall=wall)
+            except (AppError, OSError) as error:
+                # It counts as resting, and the next round finds it again.
+                logger.warning("the cancel of %s is not confirmed: %s", client_order_id, error)
+        if not closed:
+            resting.append(client_order_id)
+    return resting
+
+
+def _book(account: Account, *, scope: str, only: set[str] | None, wall: datetime) -> list[str]:
+    """Return what rests in the broker's book and should not."""
     resting = orders.resting_at_broker(account=account, wall=wall)
-    known = dict(Order.objects.filter(client_order_id__in=list(resting)).values_list("client_order_id", "strategy_id"))
+    known = dict(Order.objects.filter(client_order_id__in=resting).values_list("client_order_id", "strategy_id"))
     closings = _closings(resting) if only is None else set()
     return [
         client_order_id
@@ -129,19 +166,8 @@ def _book(account: Account, *, scope: str, only: set[str] | None, wall: datetime
     ]
 
 
-def _sample_orders(
-    sweep: KillSweep,
-    accounts: list[Account],
-    only: set[str] | None,
-    *,
-    wall: datetime,
-    until: float | None,
-    unreachable: set[str],
-) -> list[dict[str, Any]]:
-    """Return everything that still rests, by the desk's rows and by the brokers' books.
-
-    An account for which no time was left counts as one that could not be asked: what nobody looked at is not clean.
-    """
+def _resting(sweep: KillSweep, books: Iterable[tuple[Account, list[str]]]) -> list[dict[str, Any]]:
+    """Return everything that still rests, by the desk's rows as they are now and by the brokers' books."""
     found = {
         order.client_order_id: {
             "account_id": str(order.account_id),
@@ -150,18 +176,7 @@ def _sample_orders(
         }
         for order in _open_orders(sweep)
     }
-    for account in accounts:
-        if account.name in unreachable:
-            continue
-        if _late(until):
-            unreachable.add(account.name)
-            continue
-        try:
-            book = _book(account, scope=sweep.scope, only=only, wall=wall)
-        except (AppError, OSError) as error:
-            logger.warning("the broker of %s cannot be asked for now: %s", account.name, error)
-            unreachable.add(account.name)
-            continue
+    for account, book in books:
         for client_order_id in book:
             found.setdefault(
                 client_order_id,

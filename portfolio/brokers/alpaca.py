@@ -36,6 +36,7 @@ from portfolio.errors import (
     REPLACED_AT_BROKER,
 )
 from portfolio.models import Account
+from portfolio.urgency import urgently
 from tradingsite.common.clock import parse_rfc3339
 from tradingsite.common.decimals import PLACES, decimal_string
 
@@ -70,6 +71,7 @@ class AlpacaBroker:
     """One account at Alpaca. It refuses a client order id that it has seen before."""
 
     refuses_duplicates = True
+    lists_filled = True
 
     def __init__(self, http: Any, refused: type[Exception]) -> None:
         self._http, self._refused = http, refused
@@ -136,14 +138,18 @@ class AlpacaBroker:
         return self._seen(row, client_order_id)
 
     def cancel(self, client_order_id: str) -> BrokerOrder | None:
-        """Ask for a cancel and return how the order stands then; None when Alpaca does not have it."""
-        state = self.order(client_order_id)
-        if state is None or state.status not in OPEN:
-            return state
-        # It may be filled or gone by now: how it stands then says so.
-        with contextlib.suppress(self._refused):
-            self._http.delete(f"/orders/{state.venue_order_id}")
-        return self.order(client_order_id)
+        """Ask for a cancel and return how the order stands then; None when Alpaca does not have it.
+
+        Too many requests hold it up for a few seconds at most.
+        """
+        with urgently():
+            state = self.order(client_order_id)
+            if state is None or state.status not in OPEN:
+                return state
+            # It may be filled or gone by now: how it stands then says so.
+            with contextlib.suppress(self._refused):
+                self._http.delete(f"/orders/{state.venue_order_id}")
+            return self.order(client_order_id)
 
     def open_orders(self) -> list[BrokerOrder]:
         """Return what rests at Alpaca, oldest first, without looking for the fills of each."""

@@ -15,6 +15,7 @@ from typing import Any
 import requests
 
 from portfolio.brokers.protocol import BrokerThrottled, BrokerUncertain
+from portfolio.urgency import is_urgent
 from tradingsite.common.clock import utcnow
 
 with warnings.catch_warnings():
@@ -24,9 +25,11 @@ with warnings.catch_warnings():
 
 _REQUEST_TIMEOUT, _TOO_MANY, _CLIENT, _SERVER = 408, 429, 400, 500
 _LONGEST_QUIET_S = 300.0
+URGENT_QUIET_S = 3.0
+"""How long at most a cancel, or a closing, leaves the broker alone that asked for patience."""
 
-# By key: until when nothing is asked, by the monotonic clock. A limit counts for all threads of a key.
-_quiet_until: dict[str, float] = {}
+# By key and urgency: until when nothing is asked, by the monotonic clock. A limit counts for all threads of a key.
+_quiet_until: dict[tuple[str, bool], float] = {}
 
 
 class AlpacaRefused(Exception):
@@ -53,11 +56,13 @@ class AlpacaHttp(TradingClient):
         """Make one request, once.
 
         Raises:
-            BrokerThrottled: for 429, and without a call until the time that it named.
+            BrokerThrottled: for 429, and without a call until the time that it named; what is urgent waits a few
+                seconds at most.
             BrokerUncertain: for a time-out, a disconnect, a 5xx, a redirect, or an answer that cannot be read.
             AlpacaRefused: for a refusal in Alpaca's own words.
         """
-        waiting = _quiet_until.get(self._key_id, 0.0) - time.monotonic()
+        urgent = is_urgent()
+        waiting = _quiet_until.get((self._key_id, urgent), 0.0) - time.monotonic()
         if waiting > 0:
             raise BrokerThrottled(waiting)
         what = f"{method} {url.rsplit('/v2', 1)[-1]}"
@@ -67,9 +72,11 @@ class AlpacaHttp(TradingClient):
             raise BrokerUncertain(f"{what}: {type(error).__name__}") from error
         status = response.status_code
         if status == _TOO_MANY:
-            wait = _wait_s(response.headers)
-            _quiet_until[self._key_id] = time.monotonic() + wait
-            raise BrokerThrottled(wait)
+            told = _wait_s(response.headers)
+            waits = {False: told, True: min(told, URGENT_QUIET_S)}
+            for each, wait in waits.items():
+                _quiet_until[self._key_id, each] = time.monotonic() + wait
+            raise BrokerThrottled(waits[urgent])
         if status >= _SERVER or status == _REQUEST_TIMEOUT or 300 <= status < _CLIENT:
             raise BrokerUncertain(f"{what}: HTTP {status}")
         if not response.content and status < _CLIENT:

@@ -49,6 +49,7 @@ class PaperBroker:
     """The book of one account, as it stands at `wall`."""
 
     refuses_duplicates = True
+    lists_filled = False  # an order is filled when it is looked at
 
     def __init__(self, account: Account, *, wall: datetime) -> None:
         self._account = account

@@ -116,6 +116,9 @@ class Broker(Protocol):
     refuses_duplicates: bool
     """Whether a second order of a known client id is refused by the broker itself."""
 
+    lists_filled: bool
+    """Whether `open_orders` says of each how much is filled, so that one that stands as before need not be asked for."""
+
     def refusal(self, request: OrderRequest) -> tuple[str, str] | None:
         """Return what the broker is known not to take, as code and detail, without asking it; None when nothing."""
 

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from market import store
 from market.bars import from_ns, to_ns
 from market.models import BarSeries, DataSource, Instrument
-from portfolio import orders, reconciled, services
+from portfolio import orders, reconciled, services, settling
 from portfolio.brokers import Broker, BrokerUncertain, alpaca_http, broker_for
 from portfolio.models import Account, Order, Position
 from safety.models import SafetySettings
@@ -94,6 +94,7 @@ class FlakyBroker:
         self._inner, self._faults, self._calls = inner, faults, calls
         self.refusal = inner.refusal
         self.refuses_duplicates = "accepts_duplicates" not in faults
+        self.lists_filled = inner.lists_filled
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
@@ -115,10 +116,14 @@ def line(monkeypatch: pytest.MonkeyPatch) -> tuple[set[str], list[str]]:
     """Return the faults of the line to the broker, to add to and clear, and the calls that were made over it."""
     faults: set[str] = set()
     calls: list[str] = []
-    monkeypatch.setattr(
-        orders, "broker_for", lambda account, wall: FlakyBroker(broker_for(account, wall=wall), faults, calls)
-    )
+    answer_instead(monkeypatch, lambda inner: FlakyBroker(inner, faults, calls))
     return faults, calls
+
+
+def answer_instead(monkeypatch: pytest.MonkeyPatch, broker: Callable[[Broker], Any]) -> None:
+    """Let what `broker` makes of each account's own broker answer in its place."""
+    for asking in (orders, settling):
+        monkeypatch.setattr(asking, "broker_for", lambda account, wall: broker(broker_for(account, wall=wall)))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from market.models import BarSeries, DataSource, Instrument
-from portfolio import orders, services
+from portfolio import orders, services, settling
 from portfolio.errors import OrderNotOpen, OrderTransitionRefused
 from portfolio.fills import order_move
 from portfolio.models import Account, Fill, Order, PaperOrder
@@ -179,14 +179,14 @@ def test_a_kill_in_the_middle_of_a_settling_stops_the_fills_that_were_still_to_c
         place(symbol="BETA", client_order_id="two")
     for symbol in ("ACME", "BETA"):
         prices.series(symbol, [(100, 101, 99, 100)] * 3, clock="live")
-    settle = orders._settle
+    settle = settling._settle
 
     def settle_and_kill(**said: Any) -> Order:
         after = settle(**said)
         safety.kill(actor=operator_actor, reason="in the middle")
         return after
 
-    monkeypatch.setattr(orders, "_settle", settle_and_kill)
+    monkeypatch.setattr(settling, "_settle", settle_and_kill)
     with clock.frozen(datetime(2026, 1, 3, 6, tzinfo=UTC)):
         services.orders_settle(wall=utcnow())
     assert sorted(Order.objects.values_list("status", "code")) == [("cancelled", "KILL_SWITCH_ACTIVE"), ("filled", "")]

@@ -10,13 +10,13 @@ from uuid import uuid4
 import pytest
 from django.db import OperationalError, connection
 
-from portfolio import duties, orders, services
+from portfolio import duties, services
 from portfolio.brokers import OrderRequest, broker_for
 from portfolio.choices import OrderSide, OrderType, TimeInForce
 from portfolio.models import Account, Order, PaperOrder
 from safety import services as safety
 from safety.models import KillSweep, SafetySettings
-from tests.portfolio.conftest import FIRST_DAY, FlakyBroker, Prices
+from tests.portfolio.conftest import FIRST_DAY, FlakyBroker, Prices, answer_instead
 from tests.safety.conftest import refusing_writes
 from tradingsite.common import background, clock
 from tradingsite.common.actor import Actor
@@ -218,7 +218,7 @@ def test_a_kill_does_not_wait_for_brokers_that_answer_slowly(
             time.sleep(0.25)
             return super().__getattr__(name)
 
-    monkeypatch.setattr(orders, "broker_for", lambda account, wall: Slow(broker_for(account, wall=wall), set(), []))
+    answer_instead(monkeypatch, lambda inner: Slow(inner, set(), []))
     began = time.monotonic()
     with django_capture_on_commit_callbacks(execute=True):
         safety.kill(actor=Actor.system("test"))
@@ -245,8 +245,6 @@ class RemoteBroker(FlakyBroker):
 
 
 class _Resting:
-    side, quantity, fills = "buy", Decimal(1), ()
-
     def __init__(self, client_order_id: str) -> None:
         self.client_order_id = client_order_id
 
@@ -273,7 +271,7 @@ def test_the_brokers_are_cleared_while_the_database_takes_no_writes(
 ) -> None:
     rest(client_order_id="known")
     book = ["known", "not-of-the-desk"]
-    monkeypatch.setattr(orders, "broker_for", lambda account, wall: RemoteBroker(book))
+    answer_instead(monkeypatch, lambda inner: RemoteBroker(book))
     with refusing_writes():
         assert safety.kill(actor=operator_actor).sources == ("file",)
     assert book == []
@@ -301,7 +299,7 @@ def test_one_order_whose_cancel_fails_does_not_hold_the_others_up(rest: Place, m
                 raise ConnectionResetError
             return self._inner.cancel(client_order_id)
 
-    monkeypatch.setattr(orders, "broker_for", lambda account, wall: Picky(broker_for(account, wall=wall), set(), []))
+    answer_instead(monkeypatch, lambda inner: Picky(inner, set(), []))
     kill()
     rounds(1)
     assert resting() == {"one"}

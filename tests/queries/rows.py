@@ -27,6 +27,7 @@ from optimize.models import OptimizationChunk, OptimizationJob, TrialRecord
 from portfolio import services as portfolio
 from portfolio.models import (
     Account,
+    BrokerRound,
     CashMovement,
     EquitySnapshot,
     Fill,
@@ -255,6 +256,10 @@ class Rows:
             positions_value=Decimal(1), equity=Decimal(2),
         )  # fmt: skip
         CashMovement.objects.create(id=uuid7(), account=self.account, amount=Decimal(self.count), detail="Dividend")
+        BrokerRound.objects.create(
+            account=Account.objects.create(name=f"another{self.count}", starting_cash=Decimal(1), cash=Decimal(1)),
+            began_at=utcnow(),
+        )
         self._goals(instrument, order)
         now = utcnow()
         paper = PaperOrder.objects.create(
