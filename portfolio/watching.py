@@ -1,14 +1,18 @@
 """Telling safety what accounts are worth, often enough for its breaker."""
 
 from datetime import datetime
+from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from portfolio.equity import equity_at_day_start, valuation
+from portfolio.errors import AccountUnknown
 from portfolio.models import Account, Fill
 from safety import selectors as safety
 from safety.errors import KillSwitchUnwritable
-from safety.services import breaker_sample
+from safety.models import DrawdownBreaker
+from safety.services import breaker_enforce, breaker_note
 
 
 def drawdowns_watch(*, wall: datetime) -> int:
@@ -28,19 +32,33 @@ def drawdowns_watch(*, wall: datetime) -> int:
         seen = safety.breaker_of(account.pk)
         if seen is not None and safety.just_sampled(seen, wall):
             continue
-        worth = valuation(account=account, wall=wall)
-        if not worth.complete:
+        row = _look(account.pk, wall)
+        if row is None:
             continue
         try:
-            breaker_sample(
-                account_id=account.pk,
-                equity=worth.equity,
-                day_pnl=worth.equity - equity_at_day_start(account),
-                at=wall,
-            )
+            # After the commit: a kill may take seconds, and nothing of the account is locked meanwhile.
+            breaker_enforce(row)
         except KillSwitchUnwritable as error:
             failed = error
         looked += 1
     if failed is not None:
         raise failed
     return looked
+
+
+def _look(account_id: UUID, wall: datetime) -> DrawdownBreaker | None:
+    """Lock the account, then look: cash, positions and the breaker's memory are of one moment. None for no valuation."""
+    with transaction.atomic():
+        try:
+            account = Account.objects.locked(account_id)
+        except AccountUnknown:
+            return None
+        worth = valuation(account=account, wall=wall)
+        if not worth.complete:
+            return None
+        return breaker_note(
+            account_id=account_id,
+            equity=worth.equity,
+            day_pnl=worth.equity - equity_at_day_start(account),
+            at=wall,
+        )

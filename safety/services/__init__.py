@@ -11,7 +11,13 @@ from safety.services.alert_rules import (
 )
 from safety.services.alerts import alert_acknowledge, alert_raise
 from safety.services.audit_log import audit_row
-from safety.services.breaker import breaker_cash_moved, breaker_resume, breaker_sample
+from safety.services.breaker import (
+    breaker_cash_moved,
+    breaker_enforce,
+    breaker_note,
+    breaker_resume,
+    breaker_sample,
+)
 from safety.services.drills import drill_forget, drill_record
 from safety.services.killing import KillResult, halves_mend, kill, resume, scope_named
 from safety.services.limits import limits_update, scoped_limits_remove, scoped_limits_set
@@ -37,6 +43,8 @@ __all__ = [
     "alert_rule_update",
     "audit_row",
     "breaker_cash_moved",
+    "breaker_enforce",
+    "breaker_note",
     "breaker_resume",
     "breaker_sample",
     "decision_outcome",

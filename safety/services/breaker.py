@@ -32,18 +32,25 @@ _MEANS = {
 
 
 def breaker_sample(*, account_id: UUID, equity: Decimal, day_pnl: Decimal, at: datetime) -> DrawdownBreaker:
-    """Look at an account once: raise its level, with an alert, when two samples agree, and kill at the last one.
+    """Look at an account once and do what its level calls for: `breaker_note`, then `breaker_enforce`.
 
-    All that is remembered stands in the database, so that any process goes on where another one stopped. A kill that
-    could not be done is tried again with every sample, until the account is resumed.
+    Raises:
+        KillSwitchUnwritable: when the level calls for a kill that nothing would take; the level itself is kept.
+    """
+    return breaker_enforce(breaker_note(account_id=account_id, equity=equity, day_pnl=day_pnl, at=at))
+
+
+def breaker_note(*, account_id: UUID, equity: Decimal, day_pnl: Decimal, at: datetime) -> DrawdownBreaker:
+    """Take one sample of an account: raise its level, with an alert, when two samples agree.
+
+    All that is remembered stands in the database, so that any process goes on where another one stopped. Who knows the
+    account locks it before looking at what it is worth, and until this sample is committed: cash that moved in between
+    would be in the peak and not in the equity.
 
     Args:
         equity: what the account is worth, unrealised losses included. The drawdown of an account that is looked at for
             the first time begins with it: what it was worth before was never confirmed by a second look.
         day_pnl: what it has won or lost today, to be shown.
-
-    Raises:
-        KillSwitchUnwritable: when the level calls for a kill that nothing would take; the level itself is kept.
     """
     with transaction.atomic():
         row = _locked(account_id=account_id, equity=equity, at=at)
@@ -56,6 +63,18 @@ def breaker_sample(*, account_id: UUID, equity: Decimal, day_pnl: Decimal, at: d
                 row.killed_at = None
                 _changed(row, before.level)
             row.save()
+    return row
+
+
+def breaker_enforce(row: DrawdownBreaker) -> DrawdownBreaker:
+    """Kill when the account's level calls for it and that was not done yet; outside the transaction of the sample.
+
+    A kill that could not be done is tried again with every sample, until the account is resumed.
+
+    Raises:
+        KillSwitchUnwritable: when nothing would take the kill; the level itself is kept.
+    """
+    account_id = row.account_id
     if row.level == BreakerLevel.KILL and row.killed_at is None:
         kill(actor=BREAKER, reason=f"Account {account_id} is {row.fall:.2%} below its highest equity")
         # A kill may take seconds, and nothing is locked meanwhile: a person may have resumed the account by now, and a

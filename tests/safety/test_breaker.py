@@ -420,11 +420,11 @@ def test_a_kill_that_nothing_takes_keeps_no_other_account_from_being_looked_at(
     assert portfolio.order_place(**said, client_order_id="of another account").status == "filled"
     looked = []
 
-    def fail(**said: Any) -> None:
-        looked.append(said["account_id"])
+    def fail(row: DrawdownBreaker) -> None:
+        looked.append(row.account_id)
         raise KillSwitchUnwritable("no disk, no database")
 
-    monkeypatch.setattr("portfolio.watching.breaker_sample", fail)
+    monkeypatch.setattr("portfolio.watching.breaker_enforce", fail)
     with pytest.raises(KillSwitchUnwritable):
         watch_at(START)
     assert set(looked) == set(Account.objects.values_list("pk", flat=True))
