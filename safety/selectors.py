@@ -379,7 +379,7 @@ def decisions() -> QuerySet[GateDecision]:
 
 def alert_history() -> QuerySet[AlertEvent]:
     """Return the alerts that were raised, newest first."""
-    return AlertEvent.objects.select_related("email").order_by("-triggered_at", "-id")
+    return AlertEvent.objects.select_related("email__user").order_by("-triggered_at", "-id")
 
 
 def alert_get(alert_id: UUID) -> AlertEvent:
@@ -388,7 +388,7 @@ def alert_get(alert_id: UUID) -> AlertEvent:
     Raises:
         AlertNotFound: when there is none of this id.
     """
-    found = AlertEvent.objects.select_related("email").filter(pk=alert_id).first()
+    found = AlertEvent.objects.select_related("email__user").filter(pk=alert_id).first()
     if found is None:
         raise AlertNotFound(f"No alert has the id {alert_id}.")
     return found

@@ -233,11 +233,14 @@ ALPACA_TIMEOUT_S = env.whole("ALPACA_TIMEOUT_S", default=10)
 _mail = env.mail("EMAIL_URL")
 EMAIL_ENABLED = bool(_mail)
 EMAIL_BACKEND = _mail.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
+if EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend":
+    EMAIL_BACKEND = "tradingsite.common.mail.BoundedSmtp"
 EMAIL_HOST, EMAIL_PORT = _mail.get("EMAIL_HOST") or "localhost", _mail.get("EMAIL_PORT") or 25
 EMAIL_HOST_USER = _mail.get("EMAIL_HOST_USER") or ""
 EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_PASSWORD") or ""
 EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
-EMAIL_TIMEOUT = 10
+# Of one wait for the server, and of all waits for one e-mail: shorter than the claim of whoever sends it.
+EMAIL_TIMEOUT, EMAIL_TOGETHER_S = 10, 60
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="trading-desk@localhost")
 EMAIL_MESSAGE_DOMAIN = DEFAULT_FROM_EMAIL.rpartition("@")[2].strip("> ") or "localhost"
 EMAIL_SUBJECT_PREFIX = "[Trading desk] "

@@ -30,7 +30,7 @@ PAUSES = (
     timedelta(hours=2),
     timedelta(hours=6),
 )
-# Longer than the server may take to answer.
+# Twice what the server may take in all (EMAIL_TOGETHER_S): nobody else sends it while somebody may still do so.
 LEASE = timedelta(seconds=120)
 BATCH = 50
 KEPT = timedelta(days=30)
@@ -82,7 +82,8 @@ def _sent(email: AlertEmail) -> str:
         message.send()
     except (SMTPException, OSError, ValueError) as error:
         # ValueError: an address or a subject that no header can carry.
-        return f"{type(error).__name__}: {error}"
+        # Whoever reads the history reads this; the address is its owner's affair.
+        return f"{type(error).__name__}: {error}".replace(email.user.email, "the owner's address")
     return ""
 
 

@@ -128,13 +128,14 @@ class AlertKindShown(StrictSerializer):
 class AlertEmailShown(StrictModelSerializer):
     """What became of the e-mail of an alert."""
 
+    to = serializers.CharField(source="user.username", help_text="Whose it is: the rule's owner.")
     status = serializers.ChoiceField(choices=EmailStatus.choices)
     sent_at = UtcDateTimeField(allow_null=True)
     next_attempt_at = UtcDateTimeField(allow_null=True)
 
     class Meta:
         model = AlertEmail
-        fields: ClassVar = ["status", "attempts", "sent_at", "next_attempt_at", "last_error"]
+        fields: ClassVar = ["to", "status", "attempts", "sent_at", "next_attempt_at", "last_error"]
         read_only_fields = fields
 
 
