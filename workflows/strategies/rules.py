@@ -74,7 +74,7 @@ class Rule:
     exits_needed: int
 
     def __post_init__(self) -> None:
-        if self.entries_needed < 1 or self.exits_needed < 1:
+        if not self.entries or self.entries_needed < 1 or self.exits_needed < 1:
             raise ValueError("a rule needs at least one comparison to hold before it speaks")
 
     def columns(self) -> tuple[Column, ...]:

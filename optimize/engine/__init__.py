@@ -1,0 +1,50 @@
+"""Strategies over bars, as fast as the machine allows: many combinations, windows and symbols at once.
+
+The names below are the whole of it. What needs the compiler is loaded on first use, since loading it takes longer than
+a web process may take to start; settings, axis and folds need none of it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from optimize.engine.axis import Axis, make_axis
+from optimize.engine.folds import Fold, folds
+from optimize.engine.settings import Settings
+from optimize.engine.statistics import Statistics
+
+if TYPE_CHECKING:
+    from optimize.engine.evaluation import evaluate
+    from optimize.engine.series import Series, prepare
+    from optimize.engine.simulation import Path, simulate
+    from optimize.engine.warming import warm
+
+_HOMES = {
+    "Path": "simulation",
+    "Series": "series",
+    "evaluate": "evaluation",
+    "prepare": "series",
+    "simulate": "simulation",
+    "warm": "warming",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+__all__ = [
+    "Axis",
+    "Fold",
+    "Path",
+    "Series",
+    "Settings",
+    "Statistics",
+    "evaluate",
+    "folds",
+    "make_axis",
+    "prepare",
+    "simulate",
+    "warm",
+]

@@ -1,0 +1,107 @@
+"""The rules of many combinations as numbers: every column, every comparison once, and who asks for which."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market.bars import FloatArray
+from optimize.engine.series import IntArray
+from workflows.strategies import Column, Comparison, Rule, StrategyType
+from workflows.strategies.rules import Params
+
+Index = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a block of combinations asks of one symbol.
+
+    Attributes:
+        columns: the rows of the table of figures.
+        left, right: int32[P], the two rows of each pair that is compared; right -1 where a number stands in `level`.
+        level: float64[P].
+        asked: int32[C, K]: for each combination the masks of its entries and of its exits, padded by -1. Mask 2p says
+            where left > right of pair p, mask 2p + 1 where left < right.
+        shape: int32[C, 4]: number of entries, entries needed, number of exits, exits needed.
+        known: int32[C, R]: the rows that must be finite, padded by -1.
+    """
+
+    columns: tuple[Column, ...]
+    left: Index
+    right: Index
+    level: FloatArray
+    asked: Index
+    shape: Index
+    known: Index
+
+    def __len__(self) -> int:
+        return len(self.shape)
+
+
+class _Encoder:
+    """Numbers columns and pairs as they come."""
+
+    def __init__(self) -> None:
+        self.columns: dict[Column, int] = {}
+        self.pairs: dict[tuple[int, int, float], int] = {}
+
+    def column(self, column: Column) -> int:
+        return self.columns.setdefault(column, len(self.columns))
+
+    def mask(self, comparison: Comparison) -> int:
+        left, right = self.column(comparison.left), comparison.right
+        key = (left, self.column(right), 0.0) if isinstance(right, Column) else (left, -1, float(right))
+        return 2 * self.pairs.setdefault(key, len(self.pairs)) + (0 if comparison.above else 1)
+
+
+def encode(strategy_type: StrategyType, combinations: Sequence[Params]) -> Plan:
+    """Return the plan of `combinations`, whose params must be clean."""
+    encoder = _Encoder()
+    make: Callable[[Params], Rule] = strategy_type.rule
+    asked: list[list[int]] = []
+    shape: list[tuple[int, int, int, int]] = []
+    known: list[list[int]] = []
+    for params in combinations:
+        rule = make(params)
+        asked.append([encoder.mask(comparison) for comparison in rule.entries + rule.exits])
+        shape.append((len(rule.entries), rule.entries_needed, len(rule.exits), rule.exits_needed))
+        known.append([encoder.columns[column] for column in rule.columns()])
+    pairs = np.array(list(encoder.pairs), dtype=np.float64).reshape(-1, 3)
+    return Plan(
+        columns=tuple(encoder.columns),
+        left=pairs[:, 0].astype(np.int32),
+        right=pairs[:, 1].astype(np.int32),
+        level=np.ascontiguousarray(pairs[:, 2]),
+        asked=_padded(asked),
+        shape=np.array(shape, dtype=np.int32).reshape(-1, 4),
+        known=_padded(known),
+    )
+
+
+def _padded(rows: list[list[int]]) -> Index:
+    width = max((len(row) for row in rows), default=0)
+    return np.array([row + [-1] * (width - len(row)) for row in rows], dtype=np.int32).reshape(len(rows), width)
+
+
+def part(plan: Plan, first: int, last: int) -> Plan:
+    """Return the plan of the combinations [first, last), with only the columns and pairs that they ask for."""
+    if first == 0 and last == len(plan):
+        return plan
+    masks = plan.asked[first:last]
+    pairs, places = np.unique(np.where(masks < 0, masks[0, 0], masks) // 2, return_inverse=True)
+    asked = np.where(masks < 0, -1, 2 * places.reshape(masks.shape) + masks % 2).astype(np.int32)
+    left, right = plan.left[pairs], plan.right[pairs]
+    rows: IntArray = np.unique(np.concatenate((left, right[right >= 0])))
+    number = np.full(len(plan.columns) + 1, -1, dtype=np.int32)
+    number[rows] = np.arange(len(rows), dtype=np.int32)
+    return Plan(
+        columns=tuple(plan.columns[row] for row in rows),
+        left=number[left],
+        right=number[right],  # -1 finds the last place, which says -1
+        level=plan.level[pairs],
+        asked=asked,
+        shape=plan.shape[first:last],
+        known=number[plan.known[first:last]],
+    )
