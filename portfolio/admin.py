@@ -334,7 +334,7 @@ class BrokerRoundAdmin(LedgerAdmin):
 
 @admin.register(CashMovement)
 class CashMovementAdmin(LedgerAdmin):
-    list_display: ClassVar = ["recorded_at", "account", "amount", "detail"]
-    list_filter: ClassVar = ["account"]
+    list_display: ClassVar = ["recorded_at", "account", "kind", "amount", "booked_on", "detail"]
+    list_filter: ClassVar = ["kind", "account"]
     list_select_related: ClassVar = ["account"]
     ordering: ClassVar = ["-recorded_at"]

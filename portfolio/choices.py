@@ -52,6 +52,15 @@ class BrokerKind(TextChoices):
     ALPACA = "alpaca"
 
 
+class CashKind(TextChoices):
+    """Why cash came or went without a fill. What the broker explains is won or lost; what it does not was moved."""
+
+    MOVED = "moved", "Moved, unexplained"
+    FEE = "fee"
+    DIVIDEND = "dividend"
+    INTEREST = "interest"
+
+
 class OrderStatus(TextChoices):
     """Where an order stands. *Denied* is ours, *rejected* is the broker's; both carry a code."""
 

@@ -2,10 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from itertools import combinations
 
 ZERO = Decimal(0)
+CENT = Decimal("0.01")
+
+TRIED_TOGETHER = 10
+"""Of so many activities every selection is tried, which are a thousand; there is seldom more than one in a day."""
 
 
 class Mismatch(StrEnum):
@@ -94,6 +100,41 @@ def compare_positions(desk: DeskBook, broker: BrokerBook) -> list[Difference]:
 def compare_cash(here: Decimal, there: Decimal, tolerance: Decimal) -> list[Difference]:
     """Return the cash where it differs by more than `tolerance`."""
     return [Difference(Mismatch.CASH_DIFFERS, "", here, there)] if abs(here - there) > tolerance else []
+
+
+@dataclass(frozen=True)
+class Booked:
+    """Cash that the broker explains and the desk has not taken yet: by its id, what it came to and when."""
+
+    activity_id: str
+    amount: Decimal
+    day: date
+
+
+def explaining(difference: Decimal, booked: Sequence[Booked], agreed_on: date, tolerance: Decimal) -> list[Booked]:
+    """Return what explains a difference of the cash, there less here.
+
+    The most of the newest ones that together come to it to the cent; else all since the books last agreed, so that what is left is what
+    nobody explains. What was booked on the day of that agreement, or before it, may be in the books already: it counts
+    only where it fits to the cent. A difference within the tolerance is never made larger.
+
+    Args:
+        booked: the oldest first.
+        agreed_on: the day on which the cash was last known to agree.
+        tolerance: up to which a difference blocks nothing.
+    """
+    newest = booked[-TRIED_TOGETHER:]
+    for size in range(len(newest), 0, -1):
+        for some in combinations(newest, size):
+            if abs(difference - _sum(some)) < CENT:
+                return list(some)
+    since = [each for each in booked if each.day > agreed_on]
+    nearer = abs(difference - _sum(since)) < abs(difference)
+    return since if nearer or abs(difference) > tolerance else []
+
+
+def _sum(booked: Sequence[Booked]) -> Decimal:
+    return sum((each.amount for each in booked), ZERO)
 
 
 def _plain(value: Decimal | str) -> str:

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from market import selectors as market
+from portfolio.choices import CashKind
 from portfolio.ledger import amount
 from portfolio.models import Account, CashMovement, EquitySnapshot, Position
 from safety import selectors as safety
@@ -116,7 +117,8 @@ def peak_of(account: Account, equity: Decimal) -> Decimal:
 
 
 def _moved(movements: QuerySet[CashMovement]) -> Decimal:
-    return sum(movements.values_list("amount", flat=True), ZERO)
+    """Return what came or went without being won or lost: fees, dividends and interest are."""
+    return sum(movements.filter(kind=CashKind.MOVED).values_list("amount", flat=True), ZERO)
 
 
 def _series_of(position: Position) -> market.SeriesName:

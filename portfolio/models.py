@@ -13,6 +13,7 @@ from django.db.models import Q
 from portfolio.choices import (
     OPEN,
     BrokerKind,
+    CashKind,
     OrderOrigin,
     OrderSide,
     OrderStatus,
@@ -260,12 +261,15 @@ class Position(Entity):
 class CashMovement(models.Model):
     """Cash that came or went at the broker without a fill, as a reconciliation took it over. Written once.
 
-    An account's cash is its starting cash, what the fills made of it, and these.
+    An account's cash is its starting cash, what the fills made of it, and these. Fees, dividends and interest are won or
+    lost; what was moved is neither.
     """
 
     id = models.UUIDField(primary_key=True, editable=False, help_text="Follows from what it stands for.")
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="cash_movements")
     amount = MoneyField(help_text="Above zero for what came in.")
+    kind = models.CharField(max_length=10, choices=CashKind.choices, default=CashKind.MOVED)
+    booked_on = models.DateField(null=True, blank=True, help_text="By the broker, where it tells.")
     detail = models.CharField(max_length=200)
     recorded_at = models.DateTimeField(default=utcnow)
 

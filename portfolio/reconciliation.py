@@ -12,16 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from django.db import DataError, IntegrityError, transaction
 
-from market import selectors as market
 from portfolio import blocking, comparing, reconciled
+from portfolio.adopting import activities_since, adopt_activities, adopt_cash, adopt_order, adopt_position
 from portfolio.brokers import (
     Broker,
-    BrokerFill,
+    BrokerCash,
     BrokerNotConfigured,
     BrokerOrder,
     BrokerThrottled,
@@ -31,25 +30,17 @@ from portfolio.brokers import (
 from portfolio.choices import (
     OPEN,
     BrokerKind,
-    OrderOrigin,
-    OrderSide,
     OrderStatus,
-    OrderType,
-    TimeInForce,
 )
 from portfolio.comparing import BrokerBook, DeskBook, Difference, Mismatch
-from portfolio.errors import LOST_AT_BROKER, TAKEN_OVER
-from portfolio.facts import SeriesFacts, series_facts
+from portfolio.errors import LOST_AT_BROKER
 from portfolio.fills import fills_apply, order_move
-from portfolio.ledger import amount
-from portfolio.models import Account, CashMovement, Order, Position
+from portfolio.models import Account, Order, Position
 from portfolio.settling import account_settle
-from safety.services import breaker_cash_moved, reconciliation_clear
-from tradingsite.common import audit
+from safety.services import reconciliation_clear
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
-from tradingsite.common.decimals import decimal_string
-from tradingsite.common.errors import AppError, NotFound
+from tradingsite.common.errors import AppError
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +78,7 @@ class _Found:
     lost: tuple[str, ...]
     awaited: list[str]
     stamp: object
+    activities: Sequence[BrokerCash] = ()
 
 
 def account_reconcile(*, actor: Actor = DESK, account: Account, wall: datetime) -> Reconciliation:
@@ -155,8 +147,8 @@ def reconcile_at_start(account: Account) -> bool:
 def _ask(account: Account, wall: datetime) -> _Found:
     """Read the broker's books between two settlings, so that every fill in them is known here."""
     account_settle(account=account, wall=wall)
-    stamp = _stamp(Account.objects.get(pk=account.pk))
-    broker = broker_for(account, wall=wall)
+    here = Account.objects.get(pk=account.pk)
+    stamp, broker = _stamp(here), broker_for(account, wall=wall)
     cash, positions, orders = broker.account().cash, broker.positions(), broker.open_orders()
     named = {order.client_order_id: order for order in orders}
     accepted = Order.objects.filter(
@@ -172,7 +164,23 @@ def _ask(account: Account, wall: datetime) -> _Found:
         lost=lost,
         awaited=awaited,
         stamp=stamp,
+        activities=_activities(here, broker, cash - here.cash),
     )
+
+
+def _activities(account: Account, broker: Broker, difference: Decimal) -> Sequence[BrokerCash]:
+    """Return what the broker says of cash without fills, where the cash differs at all."""
+    if not difference:
+        return ()
+    try:
+        return broker.cash_activities(activities_since(account))
+    except BrokerThrottled:
+        raise
+    except (BrokerUncertain, OSError) as error:
+        if abs(difference) > CASH_TOLERANCE:
+            raise
+        logger.warning("what became of %s of account %s is not known: %s", difference, account.name, error)
+        return ()
 
 
 def _stamp(account: Account) -> object:
@@ -257,7 +265,7 @@ def _write_orders(
     differences = comparing.compare_orders(desk, found.book)
     for each in differences:
         if each.kind is Mismatch.ORDER_UNKNOWN_TO_DESK:
-            adopted += _adopt_order(actor, account, found.orders[each.what], wall)
+            adopted += adopt_order(actor, account, found.orders[each.what], wall)
         elif each.kind is Mismatch.ORDER_UNKNOWN_TO_BROKER:
             order = Order.objects.locked(Order.objects.only("pk").get(client_order_id=each.what).pk)
             detail = "The broker no longer knows it."
@@ -278,150 +286,12 @@ def _write_books(
     """Take over what differs of positions and cash, and add to the differences and to what was taken over."""
     for each in comparing.compare_positions(desk, found.book):
         differences.append(each)
-        adopted += _adopt_position(actor, account, each, found.prices.get(each.what), wall)
+        adopted += adopt_position(actor, account, each, found.prices.get(each.what), wall)
     account.refresh_from_db()
+    adopted += adopt_activities(actor, account, found.activities, found.book.cash, CASH_TOLERANCE)
     for each in comparing.compare_cash(account.cash, found.book.cash, CASH_TOLERANCE):
         differences.append(each)
-        adopted += _adopt_cash(actor, account, found.book.cash)
-
-
-def _adopt_order(actor: Actor, account: Account, told: BrokerOrder, wall: datetime) -> list[str]:
-    """Take an order over that somebody made at the broker, so that its fills are followed like any other's."""
-    longest = Order._meta.get_field("client_order_id").max_length or 0
-    if told.order_type not in OrderType.values or len(told.client_order_id) > longest:
-        return []
-    tif = told.time_in_force if told.time_in_force in TimeInForce.values else TimeInForce.DAY
-    order = _marked_order(
-        account,
-        key=f"order:{told.venue_order_id}",
-        symbol=told.symbol,
-        wall=wall,
-        client_order_id=told.client_order_id,
-        side=told.side,
-        quantity=told.quantity,
-        type=told.order_type,
-        time_in_force=tif,
-        limit_price=told.limit_price,
-        stop_price=told.stop_price,
-        venue_order_id=told.venue_order_id,
-        status=OrderStatus.ACCEPTED,
-    )
-    if order is None:
-        return []
-    _record(actor, order)
-    return [f"order {told.client_order_id} is taken over"]
-
-
-def _adopt_position(
-    actor: Actor, account: Account, each: Difference, entry: Decimal | None, wall: datetime
-) -> list[str]:
-    """Take over what was traded at the broker alone: a marked order with one fill, at the broker's price or the last."""
-    if not isinstance(each.desk, Decimal) or not isinstance(each.broker, Decimal):
-        raise TypeError("positions are compared by quantity")
-    missing = each.broker - each.desk
-    side = OrderSide.BUY if missing > 0 else OrderSide.SELL
-    key = f"position:{each.what}:{account.fill_sequence}:{decimal_string(each.broker)}"
-    facts = _series(each.what, wall)
-    # What was opened while nothing was held cost what the broker says; of anything else only the market's price is known.
-    price = entry if each.desk == 0 and entry else (facts.reference_price if facts else None) or entry
-    if not price:
-        return []
-    order = _marked_order(
-        account,
-        key=key,
-        symbol=each.what,
-        wall=wall,
-        client_order_id=f"broker-{uuid5(account.pk, key)}",
-        side=side,
-        quantity=abs(missing),
-        type=OrderType.MARKET,
-        time_in_force=TimeInForce.DAY,
-        status=OrderStatus.ACCEPTED,
-    )
-    if order is None:
-        return []
-    _record(actor, order)
-    fill = BrokerFill(f"{order.client_order_id}-fill", price, abs(missing), Decimal(0), wall)
-    state = BrokerOrder(
-        order.client_order_id,
-        "",
-        OrderStatus.FILLED,
-        each.what,
-        side,
-        abs(missing),
-        code=TAKEN_OVER,
-        detail="Traded at the broker, outside the desk.",
-        fills=(fill,),
-    )
-    fills_apply(order_id=order.pk, state=state)
-    return [f"{side} {decimal_string(abs(missing))} {each.what} at {decimal_string(price)} is taken over"]
-
-
-def _adopt_cash(actor: Actor, account: Account, there: Decimal) -> list[str]:
-    moved = amount(there - account.cash)
-    count = CashMovement.objects.filter(account=account).count()
-    before = {"cash": decimal_string(account.cash)}
-    movement = CashMovement.objects.create(
-        id=uuid5(account.pk, f"cash:{account.fill_sequence}:{count}:{decimal_string(there)}"),
-        account=account,
-        amount=moved,
-        detail="Moved at the broker, outside the desk's fills.",
-    )
-    account.cash += moved
-    account.save(update_fields=["cash"])
-    breaker_cash_moved(account_id=account.pk, amount=moved)
-    audit.record(
-        actor=actor,
-        action="account.cash_movement",
-        target=account,
-        before=before,
-        after={"cash": decimal_string(account.cash), "movement_id": str(movement.pk)},
-        reason=movement.detail,
-    )
-    return [f"{decimal_string(moved)} {account.currency} are taken over"]
-
-
-def _marked_order(account: Account, *, key: str, symbol: str, wall: datetime, **fields: Any) -> Order | None:
-    """Make an order of the broker's, with the id that follows from `key`; None for a symbol that the desk has not."""
-    facts = _series(symbol, wall)
-    if facts is None:
-        return None
-    order = Order(
-        id=uuid5(account.pk, key),
-        account=account,
-        instrument=market.instrument_get(symbol),
-        mode=account.mode,
-        origin=OrderOrigin.BROKER,
-        source=facts.source,
-        timeframe=facts.timeframe,
-        adjustment=facts.adjustment,
-        reference_price=facts.reference_price,
-        submitted_market_time=facts.market_time,
-        sent_at=wall,
-        **fields,
-    )
-    order.save(force_insert=True)
-    return order
-
-
-def _series(symbol: str, wall: datetime) -> SeriesFacts | None:
-    try:
-        instrument = market.instrument_get(symbol)
-    except NotFound:
-        return None
-    return series_facts(instrument=instrument, source=None, timeframe="1d", adjustment=None, wall=wall)
-
-
-def _record(actor: Actor, order: Order) -> None:
-    after = {
-        "client_order_id": order.client_order_id,
-        "symbol": order.instrument.symbol,
-        "side": order.side,
-        "quantity": decimal_string(order.quantity),
-        "status": order.status,
-        "origin": order.origin,
-    }
-    audit.record(actor=actor, action="order.take_over", target=order, after=after)
+        adopted += adopt_cash(actor, account, found.book.cash)
 
 
 def _take_back(found: _Found, result: Reconciliation) -> None:

@@ -7,6 +7,7 @@ from portfolio.brokers.paper import PaperBroker
 from portfolio.brokers.protocol import (
     Broker,
     BrokerAccount,
+    BrokerCash,
     BrokerFill,
     BrokerNotConfigured,
     BrokerOrder,
@@ -40,6 +41,7 @@ def broker_for(account: Account, *, wall: datetime) -> Broker:
 __all__ = [
     "Broker",
     "BrokerAccount",
+    "BrokerCash",
     "BrokerFill",
     "BrokerNotConfigured",
     "BrokerOrder",

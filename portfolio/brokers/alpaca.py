@@ -9,7 +9,7 @@ import contextlib
 import importlib
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from django.conf import settings
 
 from portfolio.brokers.protocol import (
     BrokerAccount,
+    BrokerCash,
     BrokerFill,
     BrokerNotConfigured,
     BrokerOrder,
@@ -27,7 +28,7 @@ from portfolio.brokers.protocol import (
     DuplicateClientOrderId,
     OrderRequest,
 )
-from portfolio.choices import OPEN, OrderSide, OrderStatus, TimeInForce, TradingMode
+from portfolio.choices import OPEN, CashKind, OrderSide, OrderStatus, TimeInForce, TradingMode
 from portfolio.errors import (
     BROKER_FRACTION_NEEDS_DAY,
     BROKER_PRICE_INCREMENT,
@@ -46,7 +47,7 @@ _ZERO, _ONE = Decimal(0), Decimal(1)
 _NOT_FOUND = 404
 _INVALID = 40010001
 """One code for many invalid requests, a client order id that was used before among them."""
-_ORDERS_PER_PAGE, _FILLS_PER_PAGE, _PAGES = 500, 100, 100
+_ORDERS_PER_PAGE, _FILLS_PER_PAGE, _ACTIVITIES_PER_PAGE, _PAGES = 500, 100, 100, 100
 _QUANTITY_PLACES = 9
 
 S = OrderStatus
@@ -65,6 +66,12 @@ _STATUS: Mapping[str, OrderStatus] = {
     "expired": S.EXPIRED,
     "rejected": S.REJECTED,
 }  # fmt: skip
+
+_CASH: Mapping[str, CashKind] = {
+    **dict.fromkeys(("FEE", "CFEE", "PTC", "PTR", "DIVFEE"), CashKind.FEE),
+    **dict.fromkeys(("DIV", "DIVCGL", "DIVCGS", "DIVFT", "DIVNRA", "DIVROC", "DIVTW", "DIVTXEX"), CashKind.DIVIDEND),
+    **dict.fromkeys(("INT", "INTNRA", "INTTW"), CashKind.INTEREST),
+}
 
 
 class AlpacaBroker:
@@ -180,6 +187,29 @@ class AlpacaBroker:
         """Return the cash."""
         return BrokerAccount(_number(self._read("/account", {}), "cash"))
 
+    def cash_activities(self, since: date) -> list[BrokerCash]:
+        """Return the fees, dividends and interest that Alpaca booked on `since` or later, the oldest first.
+
+        Transfers, journals and corporate actions are left out: somebody moved something, and a person is to look.
+        """
+        found: dict[str, BrokerCash] = {}
+        params: dict[str, Any] = {
+            "category": "non_trade_activity",
+            "after": (since - timedelta(days=1)).isoformat(),
+            "direction": "asc",
+            "page_size": _ACTIVITIES_PER_PAGE,
+        }
+        for _ in range(_PAGES):
+            rows = self._listed("/account/activities", params)
+            for row in rows:
+                told = _cash(row)
+                if told is not None and told.day >= since:
+                    found[told.activity_id] = told
+            if len(rows) < _ACTIVITIES_PER_PAGE:
+                return sorted(found.values(), key=lambda each: (each.day, each.activity_id))
+            params["page_token"] = _text(rows[-1], "id")
+        raise BrokerUncertain("Alpaca has more account activities than could be read.")
+
     # ------------------------------------------------------------------------------------------------------ reading
 
     def _is_duplicate(self, error: Any, client_order_id: str) -> bool:
@@ -266,6 +296,23 @@ def _fill(row: Mapping[str, Any]) -> BrokerFill:
         fee=_ZERO,  # Alpaca takes no commission; what the exchanges charge comes as an activity of its own
         occurred_at=_moment(row, "transaction_time"),
     )
+
+
+def _cash(row: Mapping[str, Any]) -> BrokerCash | None:
+    """Return what an account activity did to the cash; None for one of another kind, or that was taken back."""
+    word = _text(row, "activity_type")
+    kind = _CASH.get(word)
+    if kind is None or row.get("status") == "canceled":
+        return None
+    amount = _number(row, "net_amount", missing=_ZERO)
+    if not amount:
+        return None
+    try:
+        day = date.fromisoformat(_text(row, "date")[:10])
+    except ValueError:
+        raise BrokerUncertain("Alpaca's answer has no day for date.") from None
+    said = " ".join(str(each) for each in (word, row.get("symbol"), row.get("description")) if each)
+    return BrokerCash(_text(row, "id"), kind, amount, day, said)
 
 
 def _text(row: Any, name: str) -> str:

@@ -6,7 +6,7 @@ fraction of the filled notional. A day order that no price of its session filled
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -21,6 +21,7 @@ from market.timeframes import bar_ends
 from portfolio.brokers.matching import Terms, price_at, price_within
 from portfolio.brokers.protocol import (
     BrokerAccount,
+    BrokerCash,
     BrokerFill,
     BrokerOrder,
     BrokerPosition,
@@ -125,6 +126,10 @@ class PaperBroker:
     def account(self) -> BrokerAccount:
         """Return the starting cash and what the book's fills made of it."""
         return BrokerAccount(self._rebuilt()[1])
+
+    def cash_activities(self, since: date) -> list[BrokerCash]:
+        """Return nothing: the fees of this book stand in its fills, and it pays no dividends."""
+        return []
 
     def _rebuilt(self) -> tuple[dict[str, Holding], Decimal]:
         fills = PaperFill.objects.filter(order__account=self._account).select_related("order").order_by("id")

@@ -5,11 +5,11 @@ A broker answers from its own book. `accepted` and `rejected` are only said on d
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol
 
-from portfolio.choices import OrderSide, OrderStatus, OrderType, TimeInForce
+from portfolio.choices import CashKind, OrderSide, OrderStatus, OrderType, TimeInForce
 from tradingsite.common.errors import Conflict, Unavailable
 
 
@@ -110,6 +110,23 @@ class BrokerAccount:
     cash: Decimal
 
 
+@dataclass(frozen=True)
+class BrokerCash:
+    """Cash that came or went without a fill, as the broker explains it.
+
+    Attributes:
+        activity_id: the broker's own, the same each time it is told.
+        amount: above zero for what came in.
+        day: on which the broker booked it.
+    """
+
+    activity_id: str
+    kind: CashKind
+    amount: Decimal
+    day: date
+    detail: str
+
+
 class Broker(Protocol):
     """Every method may raise BrokerUncertain."""
 
@@ -142,3 +159,6 @@ class Broker(Protocol):
     def positions(self) -> list[BrokerPosition]: ...
 
     def account(self) -> BrokerAccount: ...
+
+    def cash_activities(self, since: date) -> list[BrokerCash]:
+        """Return the fees, dividends and interest of this day and later ones, the oldest first."""

@@ -1,4 +1,4 @@
-"""Alpaca's trading API in a process of the tests, after its documentation: orders, account, positions, FILL activities.
+"""Alpaca's trading API in a process of the tests, after its documentation: orders, account, positions, activities.
 
 It keeps a book in memory, refuses a client order id that it has seen, and fails where it is told to. As a program
 (`python -m tests.support.alpaca`) it prints its port and answers `/book` with what it holds.
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -48,6 +48,7 @@ class Book:
     page: int = 100
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     fills: list[dict[str, Any]] = field(default_factory=list)
+    booked: list[dict[str, Any]] = field(default_factory=list)
     positions: dict[str, Decimal] = field(default_factory=dict)
     attempts: Counter[str] = field(default_factory=Counter)
     calls: list[str] = field(default_factory=list)
@@ -89,6 +90,22 @@ class Book:
             sign = 1 if row["side"] == "buy" else -1
             self.positions[row["symbol"]] = self.positions.get(row["symbol"], ZERO) + sign * quantity
             self.cash -= sign * quantity * price
+
+    def book_cash(self, activity_type: str, amount: str, day: date, **said: str) -> str:
+        """Let cash come or go without a fill, as a non-trade activity says; return its id."""
+        with self.lock:
+            row = {
+                "activity_type": activity_type,
+                "id": f"{day:%Y%m%d}000000000::{uuid4()}",
+                "date": f"{day}",
+                "net_amount": amount,
+                "description": "",
+                "status": "executed",
+                **said,
+            }
+            self.booked.append(row)
+            self.cash += Decimal(amount)
+            return row["id"]
 
     def close(self, client_order_id: str, status: str = "canceled") -> None:
         with self.lock:
@@ -180,6 +197,15 @@ class Book:
         first = len(ids) - ids[::-1].index(query["page_token"]) if "page_token" in query else 0
         return 200, rows[first : first + min(int(query["page_size"]), self.page)]
 
+    def non_trade_activities(self, query: dict[str, str]) -> Answer:
+        if query.get("category") != "non_trade_activity":
+            return 422, {"code": 40010001, "message": "this server tells non-trade activities only"}
+        rows = sorted(self.booked, key=lambda row: row["id"], reverse=query.get("direction") == "desc")
+        rows = [row for row in rows if row["date"] > query.get("after", "")[:10]]
+        ids = [row["id"] for row in rows]
+        first = ids.index(query["page_token"]) + 1 if "page_token" in query else 0
+        return 200, rows[first : first + min(int(query.get("page_size", 100)), self.page)]
+
     def held(self) -> Answer:
         rows = [
             {
@@ -250,7 +276,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _kind(self, path: str) -> str:
         if path == "/v2/orders":
             return "submit" if self.command == "POST" else "open_orders"
-        kinds = {"/v2/orders:by_client_order_id": "order", "/v2/account": "account", "/v2/positions": "positions"}
+        kinds = {
+            "/v2/orders:by_client_order_id": "order",
+            "/v2/account": "account",
+            "/v2/account/activities": "activities",
+            "/v2/positions": "positions",
+        }
         return kinds.get(path) or ("fills" if path.startswith("/v2/account/activities/") else "cancel")
 
     def _found(self, kind: str, path: str, query: dict[str, str], body: dict[str, Any]) -> Answer:
@@ -264,6 +295,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return book.open_orders(query)
             case "fills":
                 return book.activities(query)
+            case "activities":
+                return book.non_trade_activities(query)
             case "positions":
                 return book.held()
             case "account":
