@@ -44,10 +44,12 @@ def rsi(close, period):
     """Wilder's RSI: plain means of the first `period` gains and losses, then his smoothing."""
     values = close.to_numpy()
     result = np.full(len(values), np.nan)
+    if len(values) <= period:
+        return result
     change = np.diff(values)
     gain, loss = np.where(change > 0, change, 0.0), np.where(change < 0, -change, 0.0)
     up, down = gain[:period].sum() / period, loss[:period].sum() / period
-    result[period] = 100 * up / (up + down)
+    result[period] = 100 * up / (up + down) if up + down else 0.0
     for t in range(period, len(change)):
         up, down = (up * (period - 1) + gain[t]) / period, (down * (period - 1) + loss[t]) / period
         result[t + 1] = 100 * up / (up + down) if up + down else 0.0
