@@ -23,16 +23,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-HERE = Path(__file__).resolve().parent
-PEERS = HERE / "peers"
-sys.path.insert(0, str(PEERS))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
 
-import psycopg  # noqa: E402
-import redis  # noqa: E402
-from loads import Load  # noqa: E402
-from psycopg import sql  # noqa: E402
+import psycopg
+import redis
+from environments import FOLDER, PEERS, interpreter
+from loads import Load
+from psycopg import sql
 
-FOLDER = Path(os.environ.get("BENCH_DIR") or HERE.parent / "var" / "bench")
 DATABASE_URL = os.environ.get("BENCH_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 REDIS_URL = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379/14")
 
@@ -96,20 +94,6 @@ def broker() -> Iterator[redis.Redis]:
         yield client
     finally:
         client.flushdb()
-
-
-def interpreter(name: str) -> str:
-    """Return the Python of the environment `name`, made where it was missing or has changed; this one without a name."""
-    if not name:
-        return sys.executable
-    wanted, folder = PEERS / f"{name}.txt", FOLDER / name
-    stamp, python = folder / "installed.txt", folder / "bin" / "python"
-    if not stamp.exists() or stamp.read_text() != wanted.read_text():
-        print(f"Installing {name} in {folder} ...", flush=True)
-        subprocess.run([sys.executable, "-m", "uv", "venv", "-q", "--clear", "-p", sys.executable, folder], check=True)
-        subprocess.run([sys.executable, "-m", "uv", "pip", "install", "-q", "-p", python, "-r", wanted], check=True)
-        stamp.write_text(wanted.read_text())
-    return str(python)
 
 
 # ---------------------------------------------------------------------------------------------- rounds
