@@ -14,15 +14,20 @@ from optimize.engine.statistics import Statistics
 
 if TYPE_CHECKING:
     from optimize.engine.evaluation import evaluate
+    from optimize.engine.portfolio import Returns, Sums, portfolio_sums, returns
     from optimize.engine.series import Series, prepare
     from optimize.engine.simulation import Path, simulate
     from optimize.engine.warming import warm
 
 _HOMES = {
     "Path": "simulation",
+    "Returns": "portfolio",
     "Series": "series",
+    "Sums": "portfolio",
     "evaluate": "evaluation",
+    "portfolio_sums": "portfolio",
     "prepare": "series",
+    "returns": "portfolio",
     "simulate": "simulation",
     "warm": "warming",
 }
@@ -38,13 +43,17 @@ __all__ = [
     "Axis",
     "Fold",
     "Path",
+    "Returns",
     "Series",
     "Settings",
     "Statistics",
+    "Sums",
     "evaluate",
     "folds",
     "make_axis",
+    "portfolio_sums",
     "prepare",
+    "returns",
     "simulate",
     "warm",
 ]

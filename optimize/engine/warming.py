@@ -5,6 +5,7 @@ import numpy as np
 from market.bars import Bars
 from optimize.engine.axis import make_axis
 from optimize.engine.evaluation import evaluate
+from optimize.engine.portfolio import portfolio_sums
 from optimize.engine.series import prepare
 from optimize.engine.settings import Settings
 from optimize.engine.simulation import simulate
@@ -24,4 +25,5 @@ def warm() -> None:
     axis = make_axis([series])
     for settings in (Settings(), Settings(direction="long_short", stop_loss=0.1)):
         evaluate(kind, [params], [series], axis.windows([(0, 100)]), settings)
+        portfolio_sums(kind, [params], [series], axis.windows([(0, 100)]), axis, np.array([[0, _BARS]]), settings)
         simulate(kind, params, series, (0, _BARS), settings)

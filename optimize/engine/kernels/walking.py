@@ -5,7 +5,7 @@ import numpy as np
 from optimize.engine.kernels.compiling import kernel
 from optimize.engine.kernels.figures import write_nothing, write_row
 from optimize.engine.kernels.stepping import TALLY_FIELDS, TRADE_FIELDS, step
-from optimize.engine.kernels.words import speak
+from optimize.engine.kernels.words import rows_needed, speak
 
 
 @kernel
@@ -18,7 +18,7 @@ def walk(masks, known, sound, asked, shape, rows, prices, account, periods, wind
     """
     words = len(sound)
     entries, exits = np.empty(words, np.uint64), np.empty(words, np.uint64)
-    stage = np.empty((max(1, rows_needed(shape)), words), np.uint64)
+    stage = np.empty((rows_needed(shape), words), np.uint64)
     longest = 0
     for window in range(len(windows)):
         longest = max(longest, windows[window, 1] - windows[window, 0])
@@ -37,12 +37,3 @@ def walk(masks, known, sound, asked, shape, rows, prices, account, periods, wind
                 entries, exits, prices, account, first, stop, equity[:count], nothing, no_trades, tally
             )
             write_row(row, equity[:count], returns[:count], account[0], periods, held, ruined, tally)
-
-
-@kernel
-def rows_needed(shape):
-    """Return how many rows `speak` needs to count comparisons in."""
-    most = 0
-    for combination in range(len(shape)):
-        most = max(most, max(shape[combination, 1], shape[combination, 3]))
-    return most

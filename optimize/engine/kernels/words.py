@@ -150,3 +150,12 @@ def speak(masks, known, sound, asked, shape, rows, stage, entries, exits):
         entering, leaving = entries[word] & both[word], exits[word] & both[word]
         entries[word] = entering & ~leaving
         exits[word] = leaving & ~entering
+
+
+@kernel
+def rows_needed(shape):
+    """Return how many rows `speak` needs to count comparisons in."""
+    most = 1
+    for combination in range(len(shape)):
+        most = max(most, max(shape[combination, 1], shape[combination, 3]))
+    return most
