@@ -7,7 +7,7 @@ from uuid import UUID
 ZERO = Decimal(0)
 
 
-def shares(fills: Iterable[tuple[UUID | None, Decimal]]) -> dict[UUID | None, Decimal]:
+def shares(fills: Iterable[tuple[UUID | None, Decimal]], *, held: Decimal = ZERO) -> dict[UUID | None, Decimal]:
     """Return the signed units that each strategy has of one position.
 
     A strategy's units are what its own fills come to since the position was last flat. Whatever one has closed of
@@ -15,9 +15,10 @@ def shares(fills: Iterable[tuple[UUID | None, Decimal]]) -> dict[UUID | None, De
 
     Args:
         fills: strategy (None for orders by hand) and signed units, in the order in which the ledger took them.
+        held: the position before the first of them. Where that is not flat, the fills must lead through flat.
     """
     brought: dict[UUID | None, Decimal] = {}
-    position = ZERO
+    position = held
     for strategy, units in fills:
         before, position = position, position + units
         if before * position < 0:

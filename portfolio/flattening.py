@@ -10,13 +10,14 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Max, QuerySet
+from django.db import transaction
+from django.db.models import Max, Min, QuerySet
 
 from portfolio import orders
 from portfolio.attribution import shares
 from portfolio.choices import OPEN, OrderPurpose, OrderSide, OrderStatus, TimeInForce
 from portfolio.equity import mark_of
-from portfolio.models import Account, Fill, Order, Position
+from portfolio.models import Account, Fill, Order, Position, RoundTrip
 from safety import selectors as safety
 from safety.models import EVERYTHING, FlattenPermit, KillSweep
 from safety.permits import flatten_permit_give
@@ -91,12 +92,28 @@ def _share(sweep: KillSweep, position: Position) -> Decimal:
     held: Decimal = position.quantity
     if sweep.scope == EVERYTHING or held == 0:
         return held
-    fills = Fill.objects.filter(account_id=position.account_id, instrument_id=position.instrument_id)
-    signed = (
-        (strategy, OrderSide(side).sign * quantity)
-        for strategy, side, quantity in fills.order_by("sequence").values_list("order__strategy_id", "side", "quantity")
-    )
-    return shares(signed).get(UUID(sweep.scope), ZERO)
+    with transaction.atomic():
+        # Position, trip and fills as one moment has them: they are written under this lock.
+        Account.objects.locked(position.account_id)
+        held = Position.objects.values_list("quantity", flat=True).get(pk=position.pk)
+        signed = _fills_of_trip(position)
+    before = held - sum((units for _, units in signed), ZERO)
+    return shares(signed, held=before).get(UUID(sweep.scope), ZERO)
+
+
+def _fills_of_trip(position: Position) -> list[tuple[UUID | None, Decimal]]:
+    """Return strategy and signed units of the fills since the order that opened the position had its first one.
+
+    Whose the position is they say alone: what was filled before it was last flat is nobody's any more.
+    """
+    series = {"account_id": position.account_id, "instrument_id": position.instrument_id}
+    fills = Fill.objects.filter(**series)
+    trip = RoundTrip.objects.filter(**series, closed_at__isnull=True).first()
+    if trip is not None:
+        first = fills.filter(order_id=trip.opening_order_id).aggregate(first=Min("sequence"))["first"]
+        fills = fills.filter(sequence__gte=first)
+    rows = fills.order_by("sequence").values_list("order__strategy_id", "side", "quantity")
+    return [(strategy, OrderSide(side).sign * quantity) for strategy, side, quantity in rows]
 
 
 def _close(sweep: KillSweep, position: Position, wall: datetime) -> tuple[str, str]:
