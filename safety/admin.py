@@ -278,7 +278,7 @@ class DrawdownBreakerAdmin(LedgerAdmin):
 
 @admin.register(ReconciliationBlock)
 class ReconciliationBlockAdmin(LedgerAdmin):
-    list_display = ("since", "account_id", "code", "detail")
+    list_display = ("since", "account_id", "code", "times", "detail", "last_at", "first_detail")
     list_filter = ("code",)
     ordering = ("since",)
     action_form = ReasonForm

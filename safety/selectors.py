@@ -364,7 +364,15 @@ def reconciliation_blocks(*, account_id: UUID | None = None) -> QuerySet[Reconci
 
 def block_as_json(row: ReconciliationBlock) -> dict[str, Any]:
     """Return one reason for which an account may not trade, as people see it."""
-    return {"account_id": str(row.account_id), "code": row.code, "detail": row.detail, "since": rfc3339(row.since)}
+    return {
+        "account_id": str(row.account_id),
+        "code": row.code,
+        "detail": row.detail,
+        "since": rfc3339(row.since),
+        "first_detail": row.first_detail,
+        "times": row.times,
+        "last_at": rfc3339(row.last_at),
+    }
 
 
 def kill_history() -> QuerySet[KillSwitchEvent]:

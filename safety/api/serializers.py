@@ -170,8 +170,11 @@ class BreakerResumeRequest(StrictSerializer):
 class Block(StrictSerializer):
     account_id = serializers.UUIDField()
     code = serializers.CharField(help_text="The kind of mismatch.")
-    detail = serializers.CharField(allow_blank=True)
+    detail = serializers.CharField(allow_blank=True, help_text="What differed at last.")
     since = serializers.CharField(help_text="RFC 3339.")
+    first_detail = serializers.CharField(allow_blank=True, help_text="What differed when it was blocked.")
+    times = serializers.IntegerField(help_text="How many differences of this kind there have been since.")
+    last_at = serializers.CharField(help_text="RFC 3339: when the last of them was found.")
 
 
 class ReconciliationClearRequest(StrictSerializer):

@@ -20,8 +20,11 @@ class ReconciliationBlock(models.Model):
     id = models.BigAutoField(primary_key=True)
     account_id = models.UUIDField()
     code = models.CharField(max_length=60, help_text="The kind of mismatch.")
-    detail = models.TextField(blank=True, default="")
+    detail = models.TextField(blank=True, default="", help_text="What differed at last.")
     since = models.DateTimeField(default=utcnow)
+    first_detail = models.TextField(blank=True, default="", help_text="What differed when it was blocked.")
+    times = models.PositiveIntegerField(default=1, help_text="How many differences of this kind there have been.")
+    last_at = models.DateTimeField(default=utcnow, help_text="When the last of them was found.")
 
     class Meta:
         db_table = "reconciliation_block"
@@ -32,6 +35,13 @@ class ReconciliationBlock(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code} of {self.account_id}"
+
+    @property
+    def story(self) -> str:
+        """What differed, for people: the last difference, and the first one where there were several."""
+        if self.times == 1:
+            return self.detail
+        return f"{self.detail} (the last of {self.times}; the first: {self.first_detail})"
 
 
 class DrawdownBreaker(models.Model):

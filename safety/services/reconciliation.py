@@ -13,13 +13,15 @@ from safety.services.alerts import alert_raise
 from safety.services.people import person_required
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
+from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import FieldError, ValidationFailed
 
 
 def reconciliation_block(*, actor: Actor, account_id: UUID, code: str, detail: str = "") -> bool:
     """Let no order of the account pass the gate until this reason is cleared.
 
-    Blocking twice for the same reason keeps the first time, and writes nothing unless the detail is another.
+    Blocking twice for the same reason keeps the first time and the first detail, counts, and writes nothing unless the
+    detail is another.
 
     Args:
         code: the kind of mismatch, upper case; an account may be blocked for several at once.
@@ -28,22 +30,25 @@ def reconciliation_block(*, actor: Actor, account_id: UUID, code: str, detail: s
     Returns:
         Whether anything was written.
     """
+    now = utcnow()
     with transaction.atomic():
         row, made = ReconciliationBlock.objects.select_for_update().get_or_create(
-            account_id=account_id, code=code, defaults={"detail": detail}
+            account_id=account_id,
+            code=code,
+            defaults={"detail": detail, "first_detail": detail, "since": now, "last_at": now},
         )
         if not made and row.detail == detail:
             return False
         before = None if made else {"detail": row.detail}
         if not made:
-            row.detail = detail
-            row.save(update_fields=["detail"])
+            row.detail, row.times, row.last_at = detail, row.times + 1, now
+            row.save(update_fields=["detail", "times", "last_at"])
         audit.record(
             actor=actor,
             action="reconciliation.block" if made else "reconciliation.update",
             target=row,
             before=before,
-            after={"account_id": str(account_id), "code": code, "detail": detail},
+            after={"account_id": str(account_id), "code": code, "detail": detail, "times": row.times},
         )
     return True
 

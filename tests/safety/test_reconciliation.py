@@ -38,6 +38,11 @@ def test_another_detail_of_the_same_reason_is_kept_with_the_first_time() -> None
     assert block(detail="the broker holds 20.00 less")
     row = ReconciliationBlock.objects.get()
     assert (row.since, row.detail) == (since, "the broker holds 20.00 less")
+    assert (row.first_detail, row.times) == ("the broker holds 10.00 less", 2)
+    assert row.last_at > since
+    assert row.story == "the broker holds 20.00 less (the last of 2; the first: the broker holds 10.00 less)"
+    assert not block(detail="the broker holds 20.00 less"), "the same again is no news"
+    assert ReconciliationBlock.objects.get().times == 2
 
 
 @pytest.mark.django_db
@@ -84,3 +89,11 @@ def test_the_status_names_each_blocked_account_with_its_reason(api: Callable[...
     [found] = api("viewer").get("/api/safety").json()["reconciliation_blocks"]
     assert (found["account_id"], found["code"]) == (str(INTENT.account_id), "CASH_MISMATCH")
     assert found["since"].endswith("Z")
+    block(detail="the broker holds 20.00 less")
+    [again] = api("viewer").get("/api/safety").json()["reconciliation_blocks"]
+    assert (again["times"], again["first_detail"], again["detail"]) == (
+        2,
+        found["detail"],
+        "the broker holds 20.00 less",
+    )
+    assert again["since"] == found["since"] == found["last_at"] < again["last_at"]

@@ -82,7 +82,7 @@ class Command(BaseCommand):
         table = Table("blocked account", "code", "since", "why")
         for account in accounts:
             for block in safety.reconciliation_blocks(account_id=account.pk):
-                table.add_row(account.name, block.code, rfc3339(block.since), block.detail)
+                table.add_row(account.name, block.code, rfc3339(block.since), block.story)
         if table.row_count:
             self._print(table)
 
