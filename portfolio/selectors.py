@@ -1,13 +1,15 @@
 """Reading accounts, positions, orders and the equity curve."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Window
-from django.db.models.functions import RowNumber
+from django.db import connection
+from django.db.models import Exists, OuterRef, QuerySet
 
 from market.models import DataSource
 from portfolio.equity import PositionValue, Valuation, equity_at_day_start, paid_in, peak_of, valuation
@@ -88,16 +90,34 @@ def equity_curve(account: Account, *, start: datetime | None = None, limit: int 
 def equity_history(account: Account, *, points: int) -> list[EquitySnapshot]:
     """Return the whole equity curve in at most `points` points (two at least), oldest first.
 
-    A longer curve is thinned evenly; its first and its newest point are always there.
+    A longer curve is thinned evenly in time: its first point, and the newest one of each of equally long stretches. That
+    takes one look into the index for each of them, however long the curve is.
     """
     curve = EquitySnapshot.objects.filter(account=account)
-    count = curve.count()
-    if count <= points:
-        return list(curve.order_by("at"))
-    step = -(-(count - 1) // (points - 1))
-    numbered = curve.annotate(number=Window(RowNumber(), order_by=F("at").desc()))
-    kept = numbered.filter(Q(number__in=range(1, count + 1, step)) | Q(number=count))
-    return list(kept.order_by("at"))
+    newest_first = list(curve.order_by("-at")[: points + 1])
+    if len(newest_first) <= points:
+        return newest_first[::-1]
+    newest, oldest = newest_first[0], curve.earliest("at")
+    count = points - 1
+    step = (newest.at - oldest.at) / count
+    ends = [oldest.at + step * place for place in range(count)] + [newest.at]
+    kept = _newest_between(account, list(pairwise(ends)))
+    return [oldest, *curve.filter(pk__in=kept).order_by("at")]
+
+
+def _newest_between(account: Account, stretches: Sequence[tuple[datetime, datetime]]) -> list[int]:
+    """Return the ids of the newest points after the start and up to the end of each stretch, where it has one."""
+    moment = connection.ops.adapt_datetimefield_value
+    cast = "::timestamptz" if connection.vendor == "postgresql" else ""
+    rows = ", ".join([f"(%s{cast}, %s{cast})"] * len(stretches))
+    text = (
+        f"WITH stretch (start, stop) AS (VALUES {rows}) SELECT (SELECT id FROM equity_snapshot WHERE account_id = %s "
+        "AND at > stretch.start AND at <= stretch.stop ORDER BY at DESC LIMIT 1) FROM stretch"
+    )
+    key = EquitySnapshot._meta.get_field("account").get_db_prep_value(account.pk, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(text, [*(moment(each) for stretch in stretches for each in stretch), key])
+        return [found for (found,) in cursor.fetchall() if found is not None]
 
 
 def positions(account: Account, wall: datetime) -> list[dict[str, Any]]:

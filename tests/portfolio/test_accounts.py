@@ -1,7 +1,7 @@
 """What an account is worth, and whether its figures add up."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -134,9 +136,65 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends(account: Account, count: int
         assert minutes == list(range(count))
     else:
         assert (minutes[0], minutes[-1]) == (0, count - 1)
-        # Evenly: no gap is wider than one step, the first one may be shorter.
-        step = -(-(count - 1) // 9)
-        assert {later - earlier for earlier, later in pairwise(minutes[1:])} <= {step}
+        step = (count - 1) // 9
+        assert {later - earlier for earlier, later in pairwise(minutes)} <= {step, step + 1}, "evenly"
+
+
+def test_a_curve_that_stood_still_for_long_is_thinned_evenly_in_time(account: Account) -> None:
+    start = utcnow()
+    minutes = [*range(50), *range(5000, 5050)]
+    EquitySnapshot.objects.bulk_create(
+        EquitySnapshot(account=account, at=start + timedelta(minutes=n), cash=n, positions_value=0, equity=n)
+        for n in minutes
+    )
+    thinned = [int(point.cash) for point in selectors.equity_history(account, points=11)]
+    assert thinned == [0, 49, 5049]
+
+
+def test_a_curve_of_any_length_is_thinned_by_as_many_looks_as_points(account: Account) -> None:
+    """What the database reads of the table is counted, not only what it answers."""
+    other = Account.objects.create(name="Other", starting_cash=1, cash=1, currency="USD")
+    start = utcnow()
+    for each in (account, other):
+        EquitySnapshot.objects.bulk_create(
+            EquitySnapshot(account=each, at=start + timedelta(minutes=n), cash=1, positions_value=0, equity=1)
+            for n in range(4000)
+        )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE equity_snapshot")
+    with CaptureQueriesContext(connection) as asked:
+        assert len(selectors.equity_history(account, points=20)) == 20
+    statements = [each["sql"] for each in asked]
+    assert len(statements) == 4
+    assert rows_read(statements) < 4 * 20
+
+
+def rows_read(statements: Sequence[str]) -> int:
+    """Return how many rows of equity_snapshot the statements read; on SQLite, which does not count, 0 if none scans it."""
+    if connection.vendor != "postgresql":
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(f"EXPLAIN QUERY PLAN {statement}")
+                plans = [plan for *_, plan in cursor.fetchall()]
+                assert not [plan for plan in plans if "SCAN equity_snapshot" in plan]
+                # To sort what is not asked for by its ids, all of the curve would be read first.
+                assert " IN (" in statement or not [plan for plan in plans if "B-TREE" in plan]
+        return 0
+    read = 0
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}")
+            (answer,) = cursor.fetchone()
+            read += _read(json.loads(answer)[0]["Plan"] if isinstance(answer, str) else answer[0]["Plan"])
+    return read
+
+
+def _read(plan: Mapping[str, Any]) -> int:
+    removed = plan.get("Rows Removed by Filter", 0)
+    own = (
+        (plan["Actual Rows"] + removed) * plan["Actual Loops"] if plan.get("Relation Name") == "equity_snapshot" else 0
+    )
+    return int(own) + sum(_read(each) for each in plan.get("Plans", []))
 
 
 def test_the_brokers_book_and_the_desks_agree(acme: BarSeries, place: Place, account: Account) -> None:
