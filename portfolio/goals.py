@@ -19,6 +19,7 @@ from safety.services import alert_raise
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import rfc3339, utcnow
+from tradingsite.common.contracts.directories import STRATEGY, is_known
 from tradingsite.common.decimals import decimal_string, to_decimal
 from tradingsite.common.errors import FieldError, ValidationFailed
 from tradingsite.common.owners import require_owner
@@ -231,6 +232,10 @@ def _fill(
         errors.append(FieldError("name", "invalid", f"Must be 1 to {MAX_NAME} printable characters."))
     weights = _weights(target_weights, goal.account, errors)
     threshold = _fraction(drift_threshold, "drift_threshold", errors)
+    # One that a goal has may have been deleted since: its kill switch holds on, and the goal's other fields can change.
+    if strategy_id is not None and strategy_id != goal.strategy_id and not is_known(STRATEGY, strategy_id):
+        detail = "There is no such strategy: take an id of GET /api/strategies, or null."
+        errors.append(FieldError("strategy_id", "unknown_strategy", detail))
     if errors:
         raise ValidationFailed(errors=errors)
     goal.name = text

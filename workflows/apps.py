@@ -5,3 +5,9 @@ class WorkflowsConfig(AppConfig):
     name = "workflows"
     verbose_name = "Workflows"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from tradingsite.common.contracts.directories import directories
+        from workflows.selectors import StrategyDirectory
+
+        directories.register(StrategyDirectory())

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
 
+from tradingsite.common.contracts.directories import STRATEGY
 from tradingsite.common.contracts.steps import step_types
 from tradingsite.common.errors import FieldError, ValidationFailed
 from workflows.choices import WorkflowType
@@ -132,6 +133,15 @@ def strategy_get(strategy_id: UUID, *, deleted: bool = False) -> Strategy:
     if row is None:
         raise StrategyNotFound(f"There is no strategy {strategy_id}.")
     return row
+
+
+class StrategyDirectory:
+    """Tells the floors below which strategies there are. Every role may read every strategy that is not deleted."""
+
+    slug: str = STRATEGY
+
+    def is_known(self, id: UUID) -> bool:
+        return bool(Strategy.objects.alive().filter(pk=id).exists())
 
 
 def strategy_resolution(

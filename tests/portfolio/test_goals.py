@@ -15,7 +15,9 @@ from portfolio.models import Account, Goal, Order, Position
 from safety.models import AuditLog
 from tests.conftest import user_with_role
 from tests.portfolio.conftest import Prices
+from tradingsite.common.clock import utcnow
 from tradingsite.common.roles import Role
+from workflows.models import Strategy
 
 pytestmark = pytest.mark.django_db
 
@@ -49,7 +51,7 @@ def test_a_goal_is_created_read_changed_hidden_and_brought_back(made: dict[str, 
     answer = trader.patch(url, {"target_weights": {"ACME": "1"}}, format="json")
     assert answer.json()["target_weights"] == {"ACME": "1"}
     assert answer.json()["version"] == 2
-    strategy = str(uuid4())
+    strategy = str(Strategy.objects.create(name="Crossing").pk)
     replaced = trader.put(url, {**GOAL, "strategy_id": strategy, "enabled": False}, format="json").json()
     assert (replaced["target_weights"], replaced["strategy_id"]) == (GOAL["target_weights"], strategy)
     assert trader.put(url, GOAL, format="json").json()["strategy_id"] is None, "a PUT replaces all of it"
@@ -62,6 +64,27 @@ def test_a_goal_is_created_read_changed_hidden_and_brought_back(made: dict[str, 
     assert trader.post(f"{url}/restore").json()["code"] == "GOAL_NOT_DELETED"
     actions = list(AuditLog.objects.filter(target_id=made["id"]).order_by("id").values_list("action", flat=True))
     assert actions == ["goal.create", *["goal.update"] * 3, "goal.delete", "goal.restore"]
+
+
+def test_a_goal_takes_a_strategy_that_is_there_and_keeps_one_that_is_deleted_later(
+    made: dict[str, Any], api: Clients
+) -> None:
+    trader, url = api("trader"), f"{URL}/{made['id']}"
+    strategy, gone = Strategy.objects.create(name="there"), Strategy.objects.create(name="gone", deleted_at=utcnow())
+    for unknown in (uuid4(), gone.pk, made["id"]):
+        for answer in (
+            trader.patch(url, {"strategy_id": str(unknown)}, format="json"),
+            trader.post(URL, {**GOAL, "name": "Another", "strategy_id": str(unknown)}, format="json"),
+        ):
+            assert answer.status_code == 400
+            assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == [
+                ("strategy_id", "unknown_strategy")
+            ]
+    assert trader.get(url).json()["strategy_id"] is None
+    assert trader.patch(url, {"strategy_id": str(strategy.pk)}, format="json").status_code == 200
+    Strategy.objects.update(deleted_at=utcnow())
+    kept = trader.patch(url, {"name": "Renamed", "strategy_id": str(strategy.pk)}, format="json").json()
+    assert (kept["name"], kept["strategy_id"]) == ("Renamed", str(strategy.pk))
 
 
 @pytest.mark.parametrize(

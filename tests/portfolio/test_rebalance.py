@@ -18,6 +18,7 @@ from tests.portfolio.rebalancing_desk import URL, Clients, GoalAt, Rebalancing, 
 from tests.support.counted import trades_counted
 from tradingsite.common.actor import Actor
 from tradingsite.common.roles import Role
+from workflows.models import Strategy
 
 pytestmark = pytest.mark.django_db
 
@@ -222,7 +223,7 @@ def test_a_stopped_desk_refuses_every_order_of_it(goal: GoalAt, rebalance: Rebal
 def test_orders_are_placed_in_the_name_of_the_goals_strategy(
     goal: GoalAt, rebalance: Rebalancing, api: Clients, operator_actor: Actor
 ) -> None:
-    url, strategy = goal(ACME="0.5"), uuid4()
+    url, strategy = goal(ACME="0.5"), Strategy.objects.create(name="Crossing").pk
     api("trader").patch(url, {"strategy_id": str(strategy)}, format="json")
     safety.kill(actor=operator_actor, reason="stop it", scope=strategy)
     for dry_run in (True, False):

@@ -18,6 +18,7 @@ from tests.portfolio.rebalancing_desk import URL, Clients, GoalAt, Rebalancing, 
 from tradingsite.common import background
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import frozen, utcnow
+from workflows.models import Strategy
 
 pytestmark = pytest.mark.django_db
 
@@ -99,7 +100,7 @@ def test_a_rebalance_whose_process_dies_is_carried_on_and_orders_once(
     assert services.positions_check(account=account_default()) == []
 
 
-@pytest.mark.parametrize("change", [{"enabled": False}, {"strategy_id": uuid4()}, {"target_weights": {"BETA": "1"}}])
+@pytest.mark.parametrize("change", [{"enabled": False}, {"strategy_id": "another"}, {"target_weights": {"BETA": "1"}}])
 def test_an_order_that_was_sent_is_known_again_whatever_became_of_the_goal(
     goal: GoalAt, actor: Actor, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
@@ -113,6 +114,8 @@ def test_an_order_that_was_sent_is_known_again_whatever_became_of_the_goal(
         with pytest.raises(Death):
             services.rebalance_start(actor=actor, goal_id=goal_id)
     assert RebalanceLeg.objects.get().waiting
+    if "strategy_id" in change:
+        change = {"strategy_id": Strategy.objects.create(name="another").pk}
     services.goal_update(actor=actor, goal_id=goal_id, changes=change)
     duties.carry_on_rebalances()
     leg = RebalanceLeg.objects.get()
