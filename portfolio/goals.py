@@ -15,6 +15,7 @@ from portfolio.errors import GoalNameTaken, GoalNotDeleted, GoalUnknown
 from portfolio.goal_selectors import goal_measure
 from portfolio.models import Account, Goal, GoalWatch
 from portfolio.selectors import account_default
+from safety.alerting.selectors import drift_told_by_rule
 from safety.services import alert_raise
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
@@ -177,14 +178,17 @@ def _look(goal_id: UUID) -> GoalWatch | None:
     )
     if watch is None:
         return None
-    goal, now = watch.goal, utcnow()
+    goal, now, looked_before = watch.goal, utcnow(), watch.checked_at
     found = goal_measure(goal, wall=now)
     watch.checked_at, watch.total_drift = now, None
     if found.measure is not None and not found.unpriced:
         total = watch.total_drift = found.measure.total
         after = watched(Watch(watch.over_since), total=total, threshold=goal.drift_threshold, at=now)
-        if after.over_since is not None and watch.over_since is None:
-            _tell(goal, total, after.over_since)
+        crossed = after.over_since is not None and watch.over_since is None
+        if crossed and not drift_told_by_rule(
+            goal_id=goal.pk, threshold=goal.drift_threshold, since=looked_before, now=now
+        ):
+            _tell(goal, total, now)
         watch.over_since = after.over_since
     watch.save()
     return watch

@@ -1,15 +1,19 @@
 """Reading alert rules: for the API, and for the evaluator."""
 
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from django.db.models import QuerySet
 
 from safety.alerting.observations import Rule, Stored
-from safety.choices import CONDITION_KINDS
+from safety.choices import CONDITION_KINDS, AlertChannel, AlertKind
 from safety.errors import AlertRuleNotFound
-from safety.models.alert_rules import ROUND_ID, AlertEmail, AlertRound, AlertRule, AlertState
+from safety.models.alert_rules import ROUND_ID, AlertEmail, AlertRound, AlertRule, AlertState, state_of
+from safety.webhooks import ALERT_TRIGGERED
 from tradingsite.common.bulk import ids_given
+from tradingsite.common.webhooks.announcing import listeners
 
 _RULE = (
     "id", "version", "kind", "name", "symbol", "threshold", "config", "severity", "cooldown_s", "snoozed_until",
@@ -92,3 +96,33 @@ def round_last() -> AlertRound:
 def emails_listed() -> QuerySet[AlertEmail]:
     """Return the e-mails of alerts with those whom they are for, the newest first."""
     return AlertEmail.objects.select_related("user")
+
+
+def drift_told_by_rule(*, goal_id: UUID, threshold: Decimal, since: datetime | None, now: datetime) -> bool:
+    """Say whether a rule tells everybody that a goal has just drifted over its own threshold, so that the goal need not.
+
+    That is an enabled rule about the goal in total at the same threshold, which tells in the app and, where a webhook
+    listens, by webhook. It has told it since the goal was last found within, or does so at its next look: it is neither
+    snoozed nor cooling down, it can be evaluated, and it has not been met all the while.
+
+    Args:
+        since: when the goal was looked at before; None when it never was.
+    """
+    rules = AlertRule.objects.alive().filter(
+        enabled=True, kind=AlertKind.DRIFT, symbol="", threshold=threshold, config__goal_id=str(goal_id)
+    )
+    rows = list(rules.select_related("state"))
+    if not rows:
+        return False
+    needed = {AlertChannel.IN_APP} | ({AlertChannel.WEBHOOK} if listeners({ALERT_TRIGGERED.slug}) else set())
+    return any(needed <= set(rule.channels) and _tells(rule, state_of(rule), since, now) for rule in rows)
+
+
+def _tells(rule: AlertRule, state: AlertState | None, since: datetime | None, now: datetime) -> bool:
+    last = None if state is None else state.last_triggered_at
+    if last is not None and since is not None and last >= since:
+        return True
+    if state is not None and (state.problem or state.met):
+        return False
+    snoozed = rule.snoozed_until is not None and now < rule.snoozed_until
+    return not snoozed and (last is None or now >= last + timedelta(seconds=rule.cooldown_s))
