@@ -5,6 +5,7 @@ written: locked, judged again by the state that they have by then, and left alon
 number of evaluators may work at once, and one that dies leaves nothing half done: state and alert are one transaction.
 """
 
+import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DataError, transaction
 from django.db.models import Q
 
 from safety.alerting import selectors
@@ -41,6 +42,8 @@ from tradingsite.common.bulk import ids_given, insert_all
 from tradingsite.common.clock import utcnow
 from tradingsite.common.contracts.registry import UnknownName
 from tradingsite.common.errors import AppError
+
+logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=30)
 # Held under one transaction's locks; more would keep those waiting who look at a few of these rules.
@@ -220,7 +223,15 @@ def apply(looks: Sequence[Look], *, now: datetime) -> tuple[int, int]:
     # One order of locks for all evaluators, so that two of them cannot wait for each other.
     ordered = sorted(looks, key=lambda look: look.rule.id)
     for start in range(0, len(ordered), BATCH):
-        batch = ordered[start : start + BATCH]
+        done = _written(ordered[start : start + BATCH], now)
+        changed, triggered = changed + done[0], triggered + done[1]
+    return changed, triggered
+
+
+def _written(batch: Sequence[Look], now: datetime) -> tuple[int, int]:
+    """Write the changes of `batch` in one transaction. What the database cannot hold is one rule's fault: it is left out,
+    and the others are written without it."""
+    try:
         with transaction.atomic():
             changes = _changes(batch)
             raised = raise_all(changes, now=now)
@@ -228,9 +239,14 @@ def apply(looks: Sequence[Look], *, now: datetime) -> tuple[int, int]:
             AlertSighting.objects.bulk_create(
                 [AlertSighting(rule_id=one.rule.id, key=one.occurrence, at=now) for one in changes if one.occurrence]
             )
-        changed += len(changes)
-        triggered += raised
-    return changed, triggered
+        return len(changes), raised
+    except DataError:
+        if len(batch) == 1:
+            logger.exception("what a look at alert rule %s has found cannot be written", batch[0].rule.id)
+            return 0, 0
+    half = len(batch) // 2
+    first, second = _written(batch[:half], now), _written(batch[half:], now)
+    return first[0] + second[0], first[1] + second[1]
 
 
 def _changes(batch: Sequence[Look]) -> list[Change]:
