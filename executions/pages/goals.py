@@ -10,6 +10,8 @@ from uuid import UUID
 from portfolio import goal_selectors, rebalance_selectors
 from portfolio.errors import EquityNotPositive
 from portfolio.models import Goal
+from workflows.errors import StrategyNotFound
+from workflows.selectors import strategy_get
 
 PAGE = 25
 REBALANCES = 5
@@ -67,12 +69,24 @@ def goal_page(goal_id: UUID, *, wall: datetime) -> dict[str, Any]:
         "goal": _row(goal),
         "account": goal.account,
         "strategy_id": goal.strategy_id,
+        "strategy_name": _strategy_name(goal.strategy_id),
         "drift": drift,
         "problem": problem,
         # What is furthest from its target first: that is what one comes for.
         "allocations": sorted(drift["allocations"], key=_distance) if drift else (),
         "rebalances": [rebalance_selectors.rebalance_report(rebalance) for rebalance in rebalances],
     }
+
+
+def _strategy_name(strategy_id: UUID | None) -> str:
+    """Return what a strategy is called, also one that is deleted: orders are placed in its name all the same."""
+    if strategy_id is None:
+        return ""
+    try:
+        strategy = strategy_get(strategy_id, deleted=True)
+    except StrategyNotFound:
+        return str(strategy_id)
+    return strategy.name if strategy.deleted_at is None else f"{strategy.name} (deleted)"
 
 
 def _distance(allocation: Mapping[str, Any]) -> tuple[Decimal, str]:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from executions.pages.goals import PAGE
@@ -13,6 +15,7 @@ from portfolio.models import Account, Goal, GoalWatch, Position, Rebalance, Reba
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.ids import uuid7
+from workflows.models import Strategy
 
 Browser = Callable[..., Client]
 
@@ -138,3 +141,24 @@ def test_a_refresh_gets_the_panels_alone(browser: Browser, goal: Goal) -> None:
         answer = browser("viewer").get(path, headers={"HX-Request": "true"})
         assert b"<html" not in answer.content
         assert "HX-Request" in answer["Vary"]
+
+
+def test_a_goal_names_the_strategy_in_whose_name_it_orders(goal: Goal, browser: Browser) -> None:
+    strategy = Strategy.objects.create(name="Slow <i>crossing</i>")
+    services.goal_update(actor=Actor.system("test"), goal_id=goal.pk, changes={"strategy_id": strategy.pk})
+    assert "Slow &lt;i&gt;crossing&lt;/i&gt;</span>" in html_of(browser, f"/goals/{goal.pk}/")
+    Strategy.objects.update(deleted_at=utcnow())
+    assert "crossing&lt;/i&gt; (deleted)" in html_of(browser, f"/goals/{goal.pk}/")
+    Strategy.objects.all().delete()
+    assert f">{strategy.pk}</span>" in html_of(browser, f"/goals/{goal.pk}/")
+
+
+def test_a_card_of_a_narrow_screen_has_room_for_each_state_and_none_for_what_is_empty(
+    goal: Goal, browser: Browser
+) -> None:
+    """The longest state is wider than a third of such a screen; the style sheet gives it two thirds."""
+    assert '<td class="two" data-label="State">' in html_of(browser, "/goals/")
+    assert '<td class="num" data-label="Quantity"></td>' in html_of(browser, f"/goals/{goal.pk}/")
+    sheet = (Path(settings.BASE_DIR) / "tradingsite/static/css/components.css").read_text()
+    assert "table.cards td.two { grid-column: span 2; }" in sheet
+    assert "table.cards td:empty { display: none; }" in sheet
