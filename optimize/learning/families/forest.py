@@ -69,7 +69,7 @@ class RandomForest:
         Parameter("max_features", "float", 0.5, "Share of the features tried at each split.", 0.01, 1),
     )
     grid: Mapping[str, tuple[Any, ...]] = {
-        "n_estimators": (50, 100, 200),
+        "n_estimators": (50, 100, 150, 200),
         "max_depth": (3, 6),
         "min_samples_leaf": (20, 100),
     }
