@@ -42,7 +42,7 @@ def _has(request: HttpRequest, role: Role) -> bool:
 
 
 def _said(error: AppError) -> str:
-    return " ".join([error.detail, *(found.detail for found in error.errors)]).strip() or error.title
+    return " ".join(found.detail for found in error.errors) or error.detail
 
 
 class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -164,7 +164,7 @@ class KillForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(KillSwitch)
 class KillSwitchAdmin(ModelAdmin):
     form = KillForm
-    list_display = ("scope", "active", "halted_by", "reason", "since", "by")
+    list_display = ("scope", "state", "halted_by", "reason", "since", "by")
     list_filter = ("active",)
     action_form = ReasonForm
     actions = ("kill", "resume")
@@ -180,6 +180,11 @@ class KillSwitchAdmin(ModelAdmin):
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         return _has(request, Role.OPERATOR)
+
+    # Words, since a green tick beside a halt says the opposite of what it is.
+    @admin.display(description="State", ordering="active")
+    def state(self, row: KillSwitch) -> str:
+        return "Stopped" if killswitch.state_with(row.scope, row).active else "Open"
 
     @admin.display(description="Halted by")
     def halted_by(self, row: KillSwitch) -> str:
@@ -287,7 +292,7 @@ class ReconciliationBlockAdmin(LedgerAdmin):
     def has_operate_permission(self, request: HttpRequest) -> bool:
         return _has(request, Role.OPERATOR)
 
-    @admin.action(description="Clear (needs a reason; the broker is asked first)", permissions=["operate"])
+    @admin.action(description="Clear, if the books agree (needs a reason)", permissions=["operate"])
     def clear(self, request: HttpRequest, queryset: QuerySet[ReconciliationBlock]) -> None:
         chosen: dict[UUID, list[str]] = {}
         for account_id, code in queryset.values_list("account_id", "code"):
@@ -307,21 +312,30 @@ class ReconciliationBlockAdmin(LedgerAdmin):
 class GateDecisionAdmin(LedgerAdmin):
     list_display = (
         "created_at",
-        "allowed",
-        "code",
+        "outcome_said",
+        "code_said",
         "symbol",
         "side",
         "quantity",
         "notional",
-        "data_age_s",
-        "became",
-        "drill",
-        "detail",
+        "why",
     )
     list_filter = ("allowed", "outcome__kind", "preview", "drill", "code", "mode")
     list_select_related = ("outcome",)
     search_fields = ("symbol", "client_order_id", "execution_id", "strategy_id")
     ordering = ("-id",)
+
+    @admin.display(description="Became", ordering="allowed")
+    def outcome_said(self, row: GateDecision) -> str:
+        return f"{row.became} (drill)" if row.drill else row.became
+
+    @admin.display(description="Code", ordering="code")
+    def code_said(self, row: GateDecision) -> str:
+        return row.code or row.became_code
+
+    @admin.display(description="Why")
+    def why(self, row: GateDecision) -> str:
+        return row.detail or row.became_detail
 
 
 @admin.register(DecisionOutcome)

@@ -1,17 +1,19 @@
 """The overview: the account, what protects it, and what happened last."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from executions.pages.runs import runs_newest
-from executions.templatetags.desk import money
+from executions.templatetags.desk import money, percent
 from portfolio import selectors as portfolio
 from portfolio.errors import AccountMissing
 from portfolio.models import Account
+from safety import drawdown
 from safety import selectors as safety
+from workflows.models import Strategy
 
 LAST = 8
 CURVE_POINTS = 1000
@@ -29,6 +31,16 @@ class LimitRow:
     tone: str = ""
 
 
+@dataclass(frozen=True)
+class StopRow:
+    """What stops one account: a word for the badge, the account's name, a code and what was found."""
+
+    word: str
+    account: str
+    code: str
+    detail: str
+
+
 def overview(wall: datetime) -> dict[str, Any]:
     """Return the overview at `wall`; without an account it says what to do next and shows the rest."""
     status = safety.safety_status()
@@ -36,14 +48,42 @@ def overview(wall: datetime) -> dict[str, Any]:
         **_account(wall),
         "safety": status,
         "limits": limit_rows(status),
-        "strategy_switches": [
-            f"{switch['strategy_id']}: {switch['reason']}" if switch["reason"] else switch["strategy_id"]
-            for switch in status["killed_strategies"]
-        ],
+        "strategy_switches": _strategy_switches(status["killed_strategies"]),
+        "account_stops": _account_stops(status),
         "runs": runs_newest(LAST),
         "alerts": safety.alert_history()[:LAST],
         "verdicts": safety.decisions().filter(preview=False)[:LAST],
     }
+
+
+def _strategy_switches(switches: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what is stopped and why; a strategy by its name where the desk has it."""
+    names = _names(Strategy, [switch["strategy_id"] for switch in switches])
+    found = [(names.get(switch["strategy_id"], switch["strategy_id"]), switch["reason"]) for switch in switches]
+    return [f"{name}: {reason}" if reason else name for name, reason in found]
+
+
+def _account_stops(status: Mapping[str, Any]) -> list[StopRow]:
+    """Return which accounts take no orders, or only those that reduce, while the desk itself is open."""
+    blocks = status["reconciliation_blocks"]
+    tripped = [each for each in status["breakers"] if each["level"] in drawdown.LATCHED]
+    names = _names(Account, [str(each["account_id"]) for each in (*blocks, *tripped)])
+    return [
+        *(
+            StopRow("Account blocked", names.get(each["account_id"], ""), each["code"], each["detail"])
+            for each in blocks
+        ),
+        *(
+            StopRow("Breaker", names.get(each["account_id"], ""), "", f"{percent(each['drawdown'])} below its peak")
+            for each in tripped
+        ),
+    ]
+
+
+def _names(model: type[Account] | type[Strategy], ids: Sequence[str]) -> dict[str, str]:
+    if not ids:
+        return {}
+    return {str(pk): name for pk, name in model.objects.filter(pk__in=ids).values_list("pk", "name")}
 
 
 def _account(wall: datetime) -> dict[str, Any]:

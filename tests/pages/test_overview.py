@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from unittest import mock
 
 import pytest
@@ -13,8 +14,9 @@ from django.test import Client
 from executions.models import WorkflowExecution
 from portfolio.models import Account
 from safety import services as safety
-from safety.models import SafetySettings
+from safety.models import DrawdownBreaker, SafetySettings
 from tradingsite.common.actor import Actor
+from tradingsite.common.clock import utcnow
 
 Browser = Callable[..., Client]
 ROLES = ["viewer", "trader", "operator", "admin"]
@@ -100,8 +102,28 @@ def test_a_strategy_that_is_stopped_alone_is_named(
     safety.kill(actor=Actor.system("test"), reason="only this one", scope=run.strategy_id)
     html = browser("viewer").get("/").content.decode()
     assert "Strategy stopped" in html
-    assert "only this one" in html
+    assert f"{run.strategy.name}: only this one" in html
     assert "Trading is stopped." not in html
+
+
+def test_an_account_that_takes_no_orders_is_named_while_the_desk_is_open(browser: Browser, account: Account) -> None:
+    assert "Trading open" in browser("viewer").get("/").content.decode()
+    safety.reconciliation_block(
+        actor=Actor.system("test"), account_id=account.pk, code="CASH_DIFFERS", detail="10 here, 20 at the broker"
+    )
+    DrawdownBreaker.objects.create(
+        account_id=account.pk, level="reduce", sampled_at=utcnow(), equity=80, smoothed=80, peak=100, smoothed_peak=100,
+        fall=Decimal("0.2"),
+    )  # fmt: skip
+    html = " ".join(browser("viewer").get("/").content.decode().split())
+    assert "Trading open" not in html
+    for said in (
+        f"Account blocked</span> {account.name}:",
+        "CASH_DIFFERS",
+        "10 here, 20 at the broker",
+        "20.00 % below",
+    ):
+        assert said in html
 
 
 def test_a_database_that_is_away_gives_a_page_that_says_so(browser: Browser) -> None:

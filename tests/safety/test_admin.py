@@ -165,3 +165,20 @@ def test_alerts_are_acknowledged_in_the_admin(browser: Browser) -> None:
     browser("admin").post(url(AlertEvent, "changelist"), body)
     event.refresh_from_db()
     assert event.acknowledged_by == "admin"
+
+
+def test_the_list_of_switches_says_in_words_what_is_stopped(browser: Browser) -> None:
+    services.kill(actor=DESK, reason="odd", scope=STRATEGY)
+    page = browser("operator").get(url(KillSwitch, "changelist")).content.decode()
+    assert "Stopped" in page
+    # As a process kills whose database takes no writes: the row says nothing of it, the file does.
+    KillSwitch.objects.update(active=False)
+    assert "Stopped" in browser("operator").get(url(KillSwitch, "changelist")).content.decode()
+
+
+def test_the_list_of_verdicts_says_what_became_of_each_order_and_why(browser: Browser) -> None:
+    refusal = ("CURRENCY_MISMATCH", "ACME is priced in JPY.")
+    services.order_check(intent=INTENT, exposure=EXPOSURE, actor=DESK, consume=True, refusal=refusal)
+    page = browser("operator").get(url(GateDecision, "changelist")).content.decode()
+    for said in ("refused", *refusal):
+        assert said in page
