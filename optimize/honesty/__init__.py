@@ -4,6 +4,7 @@ a function that needs it is called.
 What every figure is, where its formula comes from, and how the gate itself was tested: `docs/optimize-honesty.md`.
 """
 
+from optimize.honesty.assessment import Assessment, Search, Sums, assess, ranked
 from optimize.honesty.bootstrap import Bands, Spread, bands, block_lengths
 from optimize.honesty.cpcv import Plan, Split, assemble, cpcv, path_count
 from optimize.honesty.cscv import Overfitting, block_bounds, block_sums, blocks_for, overfitting
@@ -27,6 +28,7 @@ from optimize.honesty.verdict import Evidence, Gate, Reason, Verdict, judge
 from optimize.honesty.walkforward import Fold, Steadiness, WalkForward, steadiness, walk_forward
 
 __all__ = [
+    "Assessment",
     "Bands",
     "Deflated",
     "Evidence",
@@ -38,17 +40,20 @@ __all__ = [
     "Overfitting",
     "Plan",
     "Reason",
+    "Search",
     "Sensitivity",
     "SignedRank",
     "Slice",
     "Split",
     "Spread",
     "Steadiness",
+    "Sums",
     "Surroundings",
     "Trials",
     "Verdict",
     "WalkForward",
     "assemble",
+    "assess",
     "axes_of",
     "bands",
     "benjamini_hochberg",
@@ -66,6 +71,7 @@ __all__ = [
     "overfitting",
     "path_count",
     "probabilistic_sharpe",
+    "ranked",
     "sensitivity",
     "sharpe_from_sums",
     "signed_rank",

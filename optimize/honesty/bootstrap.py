@@ -81,16 +81,16 @@ def block_lengths(series: npt.ArrayLike) -> tuple[float, float]:
         raise ValueError("the series must be one row of finite numbers.")
     count = values.size
     apart = values - values.mean() if count else values
-    if count < 9 or not float(apart @ apart) > 1e-12 * float(values @ values):
+    if count < 9 or not _product(apart, apart) > 1e-12 * _product(values, values):
         return 1.0, 1.0
     longest = math.ceil(min(3 * math.sqrt(count), count / 3))
     run = max(5, int(math.log10(count)))
     most = min(math.ceil(math.sqrt(count)) + run, count - 2)
-    covariances = np.array([apart[lag:] @ apart[: count - lag] for lag in range(most + 1)]) / count
+    covariances = np.array([_product(apart[lag:], apart[: count - lag]) for lag in range(most + 1)]) / count
     # Each lag against the two stretches that it is made of, as the authors' own programs do.
     scales = np.array(
         [
-            math.sqrt(float(apart[lag + 1 :] @ apart[lag + 1 :]) * float(apart[: -lag - 1] @ apart[: -lag - 1]))
+            math.sqrt(_product(apart[lag + 1 :], apart[lag + 1 :]) * _product(apart[: -lag - 1], apart[: -lag - 1]))
             for lag in range(most + 1)
         ]
     )
@@ -159,6 +159,11 @@ def bands(
         sharpe=_spread(ratio if math.isfinite(ratio) else None, ratios[np.isfinite(ratios)]),
         loss=float((figures[:, 0] < 1).mean()),
     )
+
+
+def _product(x: FloatArray, y: FloatArray) -> float:
+    """Return the scalar product, rounded the same whatever the number of BLAS's threads."""
+    return float((x * y).sum())
 
 
 def _lags(significant: "npt.NDArray[np.intp]", run: int, most: int) -> int:

@@ -178,6 +178,7 @@ def _masks(blocks: int) -> IntArray:
     return np.array([sum(1 << block for block in half) for half in halves], dtype=np.int64)
 
 
+@lru_cache(maxsize=8)
 def _pairs(counts: tuple[int, ...]) -> tuple[IntArray, FloatArray]:
     """Return the masks and the number of returns in both halves, [pair, 2]."""
     masks = _masks(len(counts))
@@ -253,8 +254,9 @@ def _sharpe(keys: FloatArray, sizes: FloatArray) -> FloatArray:
 def _line(x: FloatArray, y: FloatArray) -> tuple[float | None, float | None, float | None]:
     """Return slope, intercept and R² of the least-squares line of y over x; None where x does not vary."""
     dx, dy = x - x.mean(), y - y.mean()
-    xx, yy, xy = float(dx @ dx), float(dy @ dy), float(dx @ dy)
-    if xx <= 1e-12 * max(float(x @ x), 1e-300):
+    # Not `@`: BLAS wakes its threads for this length, which takes longer than the sums, and rounds by how many there are.
+    xx, yy, xy = float((dx * dx).sum()), float((dy * dy).sum()), float((dx * dy).sum())
+    if xx <= 1e-12 * max(float((x * x).sum()), 1e-300):
         return None, None, None
     slope = xy / xx
     return slope, float(y.mean()) - slope * float(x.mean()), (xy * xy / (xx * yy) if yy > 0 else None)

@@ -60,13 +60,14 @@ class Surroundings:
     """A combination and its neighbours.
 
     Attributes:
+        score: None where it has none.
         neighbours: how many were evaluated.
         mean, least: of the neighbours' scores, the combination itself left out; None without neighbours.
         ratio: `mean` as a part of `score`; None where the score is not above zero.
     """
 
     combination: int
-    score: float
+    score: float | None
     neighbours: int
     mean: float | None
     least: float | None
@@ -81,12 +82,14 @@ class Sensitivity:
         best: the combination with the greatest score.
         recommended: the one with the best surroundings, itself included; the same as `best` where that one is nearly as
             well surrounded.
-        edges: ordered parameters whose value in `best` is the first or last of at least five, and could be exceeded.
+        candidate: the one that was asked about.
+        edges: ordered parameters whose value in `candidate` is the first or last of at least five, and could be exceeded.
         text: the same in plain words.
     """
 
     best: Surroundings
     recommended: Surroundings
+    candidate: Surroundings
     edges: tuple[str, ...]
     slices: tuple[Slice, ...]
     maps: tuple[HeatMap, ...]
@@ -96,6 +99,7 @@ class Sensitivity:
         return {
             "best": vars(self.best),
             "recommended": vars(self.recommended),
+            "candidate": vars(self.candidate),
             "edges": list(self.edges),
             "slices": [_plain(each) for each in self.slices],
             "maps": [_plain(each) for each in self.maps],
@@ -108,12 +112,14 @@ def sensitivity(
     combinations: Sequence[Mapping[str, Value]],
     scores: npt.ArrayLike,
     *,
+    candidate: int | None = None,
     most_maps: int = 10,
 ) -> Sensitivity | None:
     """Return slices, heat maps, the plateau and a recommendation; None where no combination has a score.
 
     Args:
         scores: one a combination, the greater the better; NaN where there is none.
+        candidate: the combination to ask about; without it, the best.
         most_maps: heat maps to make, of the pairs of parameters in their order.
 
     Raises:
@@ -138,18 +144,21 @@ def sensitivity(
         recommended = best if kept else top
 
     def surroundings(at: int) -> Surroundings:
-        score, others = float(values[at]), int(counts[at]) - 1
-        if others < 1:
-            return Surroundings(at, score, 0, None, None, None)
+        own = 1 if finite[at] else 0
+        score, others = float(values[at]) if own else None, int(counts[at]) - own
+        if score is None or others < 1:
+            return Surroundings(at, score, max(others, 0), None, None, None)
         mean = (float(sums[at]) - score) / others
         return Surroundings(at, score, others, mean, float(least[at]), mean / score if score > 0 else None)
 
     peak, plateau = surroundings(best), surroundings(recommended)
+    asked = best if candidate is None else candidate
     pairs = list(choices(range(len(axes)), 2))[:most_maps]
     return Sensitivity(
         best=peak,
         recommended=plateau,
-        edges=_edges(axes, places[best]),
+        candidate=surroundings(asked),
+        edges=_edges(axes, places[asked]),
         slices=tuple(_slice(axes, at, places, values, best) for at in range(len(axes))),
         maps=tuple(_map(axes, x, y, places, values) for x, y in pairs),
         text=_text(peak, plateau, combinations),
@@ -268,7 +277,7 @@ def _plain(record: Slice | HeatMap) -> dict[str, Any]:
 
 
 def _text(peak: Surroundings, plateau: Surroundings, combinations: Sequence[Mapping[str, Value]]) -> str:
-    first = f"The best combination, {_named(combinations[peak.combination])}, scores {number(peak.score)}"
+    first = f"The best combination, {_named(combinations[peak.combination])}, scores {_shown(peak.score)}"
     if peak.mean is None:
         said = f"{first}. It has no neighbours that were evaluated, so that nothing says how it bears small changes."
     else:
@@ -284,9 +293,13 @@ def _text(peak: Surroundings, plateau: Surroundings, combinations: Sequence[Mapp
         )
     )
     return (
-        f"{said} {_named(combinations[plateau.combination])} scores {number(plateau.score)}{mean}: take this one, a "
+        f"{said} {_named(combinations[plateau.combination])} scores {_shown(plateau.score)}{mean}: take this one, a "
         "plateau rather than a peak, since it changes less when the market does."
     )
+
+
+def _shown(score: float | None) -> str:
+    return number(score) if score is not None else "nothing"
 
 
 def _named(params: Mapping[str, Value]) -> str:

@@ -57,8 +57,8 @@ class Gate:
     reject_pbo: float = 0.5
     min_trades: int = 30
     min_folds: int = 3
-    min_efficiency: float = 0.5
-    min_plateau: float = 0.5
+    min_efficiency: float = 0.25
+    min_plateau: float = 0.33
     min_profitable_folds: float = 0.5
 
     @classmethod
