@@ -76,8 +76,7 @@ class Search:
     @property
     def ruined(self) -> BoolArray:
         """Whether each combination was ruined in any window."""
-        result: BoolArray = self.ruined_in.any(axis=1) | self.ruined_out.any(axis=1)
-        return result
+        return np.logical_or(self.ruined_in.any(axis=1), self.ruined_out.any(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
