@@ -6,6 +6,9 @@ class OptimizeConfig(AppConfig):
 
     def ready(self) -> None:
         from optimize import watchdog
+        from optimize.walkforward.kind import StrategySearch
+        from optimize.work import kinds
         from tradingsite.common import background
 
+        kinds.register(StrategySearch())
         background.register("optimize.watchdog", watchdog.tick, every_s=watchdog.EVERY_S)

@@ -1,6 +1,6 @@
 """What can go wrong with a job of the optimiser, by code."""
 
-from tradingsite.common.errors import AppError, Conflict, NotFound, PermissionDenied, Unavailable
+from tradingsite.common.errors import AppError, Conflict, NotFound, PermissionDenied, TooManyRequests
 
 
 class OptimizationNotFound(NotFound):
@@ -27,7 +27,7 @@ class PromotionRefused(PermissionDenied):
     code, title = "PROMOTION_REFUSED", "The verdict does not promote these parameters"
 
 
-class OptimizerBusy(Unavailable):
+class OptimizerBusy(TooManyRequests):
     code, title = "OPTIMIZER_BUSY", "Too many optimisations wait already"
 
 

@@ -40,7 +40,8 @@ def job_create(*, actor: Actor, kind: JobKind, body: Mapping[str, Any]) -> Optim
 @transaction.atomic
 def _write(actor: Actor, kind: JobKind, plan: Plan) -> OptimizationJob:
     if OptimizationJob.objects.filter(status__in=UNFINISHED).count() >= UNFINISHED_MAX:
-        raise OptimizerBusy(f"{UNFINISHED_MAX} optimisations are unfinished; wait for one, or cancel one.")
+        detail = f"{UNFINISHED_MAX} optimisations are unfinished; wait for one, or cancel one."
+        raise OptimizerBusy(detail, headers={"Retry-After": "30"})
     assert 1 <= len(plan.chunks) <= CHUNKS_MAX
     assert [last for _, last in plan.chunks] == [*(first for first, _ in plan.chunks[1:]), plan.total]
     data = [pinned.as_json() for pinned in plan.data]
@@ -69,7 +70,7 @@ def _write(actor: Actor, kind: JobKind, plan: Plan) -> OptimizationJob:
         )
     OptimizationChunk.objects.bulk_create(chunks, batch_size=500)
     worker_call(job.pk, hands=min(len(plan.chunks), settings.OPTIMIZE_HANDS))
-    after = {"kind": kind.value, "strategy_type": job.strategy_type, "total_combinations": job.total_combinations}
+    after = {"kind": str(kind), "strategy_type": job.strategy_type, "total_combinations": job.total_combinations}
     audit.record(actor=actor, action="optimization.create", target=job, after=after)
     tell(job)
     return job

@@ -61,11 +61,14 @@ def world(api: Callable[..., APIClient], data_dir: Path) -> World:
     job = {"job_type": RUN_WORKFLOW, "config": {"strategy_id": plan, "workflow_id": flow}}
     make("/scheduler", {"name": "Sound", **timed, **job})
     make("/auth/keys", {"name": "Sound", "role": "viewer"})
+    search = {"strategy_type": "momentum", "symbols": ["IBM"], "start": "2005-01-01", "end": "2009-12-31"}
+    make("/optimize/strategy", search, "optimize", id_="job_id")
     sound |= {
         "post /workflows/{workflow_id}/execute": {"strategy_id": plan, "priority": 3, "symbols": ["IBM"]},
         "post /workflows/execute-batch": [{"workflow_id": flow, "strategy_id": plan, "symbols": ["IBM"]}],
         "post /portfolio/orders": {"symbol": "IBM", "side": "buy", "quantity": "1", "source": "sample"},
         "post /scheduler/preview": timed,
+        "post /optimize/strategy": search,
         "patch /safety/limits": {"position_limit": "1000", "daily_trade_limit": 5},
         "post /market/instruments": {"symbol": "ODD", "exchange": "XNYS"},
     }

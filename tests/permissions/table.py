@@ -195,4 +195,9 @@ TABLE: dict[str, str] = {
     "PAGE /goals/{goal_id}/": "viewer",
     "PAGE /safety/kill/": "operator",
     "PAGE /safety/resume/": "operator",
+    # Optimiser. Whose jobs a person sees is tested where they are.
+    "POST /optimize/strategy": "trader",
+    "GET /optimize": "viewer",
+    "GET /optimize/{pk}": "viewer",
+    "DELETE /optimize/{pk}": "trader",
 }

@@ -113,6 +113,7 @@ class Rows:
         self.strategy = Strategy.objects.earliest("created_at")
         self.run = WorkflowExecution.objects.earliest("created_at")
         self.agent = Agent.objects.earliest("created_at")
+        self.job = OptimizationJob.objects.earliest("created_at")
         self.crontab = CrontabSchedule.objects.earliest("pk")
         self.clocked = ClockedSchedule.objects.earliest("pk")
         self._version(self.workflow, 2, None)

@@ -152,6 +152,9 @@ API = (
     Case("GET /tasks", query="?status=SUCCESS&count=true"),
     Case("GET /tasks/{task_id}", lambda rows: {"task_id": rows.run.task_id}, grows=False),
     Case("GET /tasks/metrics", grows=False),
+    Case("GET /optimize", query="?all=true"),
+    Case("GET /optimize", query="?status=complete&strategy_type=momentum", grows=False),
+    Case("GET /optimize/{pk}", _pk("job"), grows=False),
 )
 # The same for everybody, and made without the database.
 API_WITHOUT_ROWS = {"GET /docs", "GET /redoc", "GET /api/schema"}

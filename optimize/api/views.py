@@ -1,0 +1,115 @@
+"""Jobs over HTTP: ask, list, look, cancel."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from optimize import selectors, services
+from optimize.api import serializers as shapes
+from optimize.api.filters import OptimizationFilterSet
+from optimize.choices import JobKind
+from optimize.models import OptimizationJob
+from tradingsite.common.api.filters import filtered
+from tradingsite.common.api.idempotency import idempotent
+from tradingsite.common.api.serializers import validated
+from tradingsite.common.api.views import ApiView, ResourceViewSet
+from tradingsite.common.errors import FieldError, PermissionDenied, ValidationFailed
+from tradingsite.common.ids import parse_uuid
+from tradingsite.common.roles import Role
+
+LISTED, LISTED_MAX = 200, 1000
+
+
+def started(job: OptimizationJob) -> Response:
+    """Answer with the job that was just asked for."""
+    body = {"job_id": job.pk, "status": job.shown_status, "total_combinations": job.total_combinations}
+    return Response(shapes.OptimizationStarted(body).data)
+
+
+class OptimizeStrategyView(ApiView):
+    """Search for a strategy's parameters."""
+
+    roles: ClassVar = {"post": Role.TRADER}
+
+    @extend_schema(
+        summary="Search for a strategy's parameters by walk-forward",
+        request=shapes.OptimizeStrategySerializer,
+        responses=shapes.OptimizationStarted,
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        body = validated(shapes.OptimizeStrategySerializer, request.data)
+        return started(services.job_create(actor=self.actor, kind=JobKind.STRATEGY, body=body))
+
+
+class OptimizationViewSet(ResourceViewSet):
+    """Jobs of every kind. A person sees their own, an operator those of all."""
+
+    roles: ClassVar = {"list": Role.VIEWER, "retrieve": Role.VIEWER, "destroy": Role.TRADER}
+    serializer_class = shapes.OptimizationDetail
+    filterset_class = OptimizationFilterSet
+    pagination_class = None
+    queryset = OptimizationJob.objects.all()
+    query_params: ClassVar = frozenset({"all", "limit"})
+    lookup_value_regex = "[^/]+"
+
+    def known_query_params(self) -> frozenset[str]:
+        known = super().known_query_params()
+        return known if self.action == "list" else known - self.query_params
+
+    def _job(self) -> OptimizationJob:
+        return selectors.job_get(self._id(), self.actor)
+
+    def _id(self) -> UUID:
+        return parse_uuid(self.kwargs["pk"], "id")
+
+    @extend_schema(
+        summary="The caller's optimisations, the newest first",
+        parameters=[
+            OpenApiParameter("all", bool, description="Those of everybody, for operators."),
+            OpenApiParameter("limit", int, description=f"1 to {LISTED_MAX}, {LISTED} unless told."),
+        ],
+        responses=shapes.OptimizationRow(many=True),
+    )
+    def list(self, request: Request, **_: Any) -> Response:
+        everybodys = _flag(request, "all")
+        if everybodys and not self.actor.may(Role.OPERATOR):
+            raise PermissionDenied("Only operators see everybody's optimisations; leave `all` out for your own.")
+        rows = selectors.jobs_visible(self.actor, everybodys=everybodys)
+        rows = filtered(OptimizationFilterSet, request, rows)[: _limit(request)]
+        return Response(shapes.OptimizationRow(rows, many=True).data)
+
+    @extend_schema(summary="One optimisation, with its progress and what came of it")
+    def retrieve(self, request: Request, **_: Any) -> Response:
+        job = self._job()
+        detail: dict[str, Any] = dict(shapes.OptimizationDetail(job).data)
+        return Response({**(job.result or {}), **detail})
+
+    @extend_schema(
+        summary="Cancel an optimisation",
+        description="It is cancelled at once; its workers stop within two seconds, and what they have done is kept.",
+        responses={200: shapes.OptimizationCancelled},
+    )
+    @idempotent
+    def destroy(self, request: Request, **_: Any) -> Response:
+        job = services.job_cancel(actor=self.actor, job=self._job())
+        return Response(shapes.OptimizationCancelled({"job_id": job.pk, "status": job.status}).data)
+
+
+def _flag(request: Request, name: str) -> bool:
+    text = request.query_params.get(name, "false").lower()
+    if text not in ("true", "false"):
+        raise ValidationFailed(errors=[FieldError(name, "invalid", "Must be true or false.")])
+    return text == "true"
+
+
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", str(LISTED))
+    if not text.isascii() or not text.isdigit() or len(text) > 6 or not 1 <= int(text) <= LISTED_MAX:
+        raise ValidationFailed(
+            errors=[FieldError("limit", "invalid", f"Must be a whole number from 1 to {LISTED_MAX}.")]
+        )
+    return int(text)

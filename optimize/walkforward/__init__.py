@@ -1,0 +1,1 @@
+"""The search for a strategy's parameters: every combination over every fold, judged out of sample."""
