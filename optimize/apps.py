@@ -5,10 +5,11 @@ class OptimizeConfig(AppConfig):
     name = "optimize"
 
     def ready(self) -> None:
-        from optimize import watchdog
+        from optimize import warming, watchdog
         from optimize.walkforward.kind import StrategySearch
         from optimize.work import kinds
         from tradingsite.common import background
 
         kinds.register(StrategySearch())
         background.register("optimize.watchdog", watchdog.tick, every_s=watchdog.EVERY_S)
+        background.register("optimize.warming", warming.warm_worker, every_s=warming.EVERY_S)

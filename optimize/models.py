@@ -161,10 +161,11 @@ class TrialRecord(models.Model):
     end = models.DateTimeField()
     count = models.PositiveIntegerField(help_text="Distinct combinations.")
     hashes = models.BinaryField(help_text="Little-endian uint64 of each combination, ascending.")
-    # Of the annualised Sharpe ratios that were finite.
+    # Of the Sharpe ratios per period, out of sample, of those that had one.
     sharpe_count = models.PositiveIntegerField(default=0)
     sharpe_mean = models.FloatField(default=0)
     sharpe_squares = models.FloatField(default=0, help_text="Sum of the squared distances from the mean.")
+    periods = models.PositiveIntegerField(default=0, help_text="Returns that each ratio is made of.")
     created_at = models.DateTimeField(default=utcnow)
 
     class Meta:
@@ -181,8 +182,3 @@ class TrialRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} trials of {self.strategy_type}"
-
-    @property
-    def sharpe_variance(self) -> float | None:
-        """The sample variance of the Sharpe ratios, None for fewer than two."""
-        return self.sharpe_squares / (self.sharpe_count - 1) if self.sharpe_count > 1 else None

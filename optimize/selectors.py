@@ -68,11 +68,11 @@ def results_of(job_id: UUID) -> Iterator[tuple[int, int, bytes]]:
 
 
 def trials_of(
-    *, strategy_type: str, symbols: list[str], timeframe: str, start: datetime, end: datetime
+    *, strategy_type: str, symbols: list[str], timeframe: str, start: datetime, end: datetime, before: datetime
 ) -> list[TrialRecord]:
-    """Return the entries of the ledger that tried this type on some of these symbols in some of this time."""
+    """Return the entries written before a moment that tried this type on some of these symbols in some of this time."""
     rows = TrialRecord.objects.filter(
-        strategy_type=strategy_type, timeframe=timeframe, start__lte=end, end__gte=start
+        strategy_type=strategy_type, timeframe=timeframe, start__lte=end, end__gte=start, created_at__lt=before
     ).order_by("id")
     wanted = set(symbols)
     # Which symbols a row has is looked at here: neither database finds a member of a JSON list by an index of the other.

@@ -16,11 +16,11 @@ class StrategySearch(Kind):
         return asking.plan(body)
 
     def run(self, piece: Piece) -> bytes:
-        from optimize.walkforward import chunks
+        from optimize.walkforward.chunks import run
 
-        return chunks.run(piece)
+        return run(piece)
 
     def gather(self, gathering: Gathering) -> Outcome:
-        from optimize.walkforward import gathering as gathered
+        from optimize.walkforward.gathering import gather
 
-        return gathered.gather(gathering)
+        return gather(gathering)

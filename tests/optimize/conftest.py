@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from optimize import warming
 from optimize.choices import JobKind
 from optimize.models import OptimizationJob
 from optimize.services import job_create
@@ -53,3 +54,9 @@ def ask(actor: Actor, counting: Counting) -> Callable[..., OptimizationJob]:
         return job_create(actor=actor, kind=JobKind.STRATEGY, body={"total": total, "size": size})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def warmed() -> None:
+    """Have every kernel loaded, as a worker has: a chunk within a test's own transaction cannot keep its lease."""
+    warming.warm()

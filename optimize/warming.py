@@ -1,0 +1,35 @@
+"""Loading what computes before the first job asks for it: cold it takes seconds, and the first small job would pay them."""
+
+import threading
+
+import numpy as np
+
+from optimize.calls import QUEUE
+from tradingsite.common import lifecycle
+
+EVERY_S = 3600.0
+_done = threading.Event()
+
+
+def warm_worker() -> None:
+    """Warm this process once, if it is a worker; one that only relays or serves pages never loads the compiler."""
+    if _done.is_set() or not lifecycle.worker_name or not _takes_jobs():
+        return
+    _done.set()
+    warm()
+
+
+def warm() -> None:
+    """Load every kernel that a search calls."""
+    from optimize import engine, honesty
+
+    engine.warm()
+    sums = np.arange(32, dtype=np.float64).reshape(4, 8)
+    honesty.overfitting(np.full(8, 20), sums, sums + 1.0)
+    honesty.bands(np.linspace(-0.01, 0.011, 50), paths=2)
+
+
+def _takes_jobs() -> bool:
+    from celery import current_app
+
+    return QUEUE in (*lifecycle.worker_queues, *current_app.amqp.queues.consume_from)
