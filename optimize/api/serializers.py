@@ -83,12 +83,45 @@ class OptimizeStrategySerializer(StrictSerializer):
     gate = AnyJsonField(required=False, allow_null=True, default=None, help_text="Thresholds of the promotion gate.")
 
 
+@extend_schema_field({"type": "object", "additionalProperties": True})
+class ObjectField(serializers.JSONField):
+    """An object whose members depend on the kind of job."""
+
+
 class OptimizationStarted(StrictSerializer):
     """A job that was just asked for."""
 
     job_id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=JobStatus.choices)
     total_combinations = serializers.IntegerField()
+
+
+class ApplySerializer(StrictSerializer):
+    """Which parameters a strategy takes."""
+
+    strategy_id = serializers.UUIDField()
+    rank = WholeField(
+        min_value=1,
+        max_value=200,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="The best ones if left out.",
+    )
+    reason = serializers.CharField(
+        max_length=500,
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text="Needed where the gate does not promote.",
+    )
+
+
+class OptimizationApplied(StrictSerializer):
+    job_id = serializers.UUIDField()
+    strategy_id = serializers.UUIDField()
+    params = ObjectField()
+    promoted = serializers.BooleanField(help_text="Whether the gate let them through.")
 
 
 class OptimizationCancelled(StrictSerializer):
@@ -116,11 +149,6 @@ class ProgressSerializer(StrictSerializer):
     n_folds = serializers.IntegerField()
 
 
-@extend_schema_field({"type": "object", "additionalProperties": True})
-class ObjectField(serializers.JSONField):
-    """An object whose members depend on the kind of job."""
-
-
 class ErrorSerializer(StrictSerializer):
     code = serializers.CharField()
     detail = serializers.CharField()
@@ -138,10 +166,8 @@ class OptimizationDetail(StrictSerializer):
     total_combinations = serializers.IntegerField()
     best_sharpe = serializers.FloatField(allow_null=True)
     request = ObjectField()
-    data = serializers.ListField(  # type: ignore[assignment]  # a serializer has an attribute of this name
-        child=ObjectField(), help_text="The series it reads, pinned."
-    )
-    fingerprint = serializers.CharField(help_text="SHA-256 over `data`.")
+    series = serializers.ListField(child=ObjectField(), source="data", help_text="What it reads, pinned.")
+    fingerprint = serializers.CharField(help_text="SHA-256 over `series`.")
     seed = serializers.IntegerField()
     error = serializers.SerializerMethodField(help_text="Why it failed; null where it has not.")
     created_at = UtcDateTimeField()

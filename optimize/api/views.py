@@ -3,15 +3,22 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from optimize import selectors, services
+from optimize import matrix, selectors, services
 from optimize.api import serializers as shapes
+from optimize.api.downloads import ParquetRenderer, download, streamed
 from optimize.api.filters import OptimizationFilterSet
 from optimize.choices import JobKind
+from optimize.errors import OptimizationUnfinished, OptimizationWithoutResult
 from optimize.models import OptimizationJob
+from tradingsite.common.api.csv_export import CsvRenderer
+from tradingsite.common.api.etag import require_match, with_etag
 from tradingsite.common.api.filters import filtered
 from tradingsite.common.api.idempotency import idempotent
 from tradingsite.common.api.serializers import validated
@@ -20,6 +27,7 @@ from tradingsite.common.errors import FieldError, PermissionDenied, ValidationFa
 from tradingsite.common.ids import parse_uuid
 from tradingsite.common.roles import Role
 
+IF_MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="The strategy's ETag.")
 LISTED, LISTED_MAX = 200, 1000
 
 
@@ -48,7 +56,15 @@ class OptimizeStrategyView(ApiView):
 class OptimizationViewSet(ResourceViewSet):
     """Jobs of every kind. A person sees their own, an operator those of all."""
 
-    roles: ClassVar = {"list": Role.VIEWER, "retrieve": Role.VIEWER, "destroy": Role.TRADER}
+    problem_statuses: ClassVar = ("412",)
+    roles: ClassVar = {
+        "list": Role.VIEWER,
+        "retrieve": Role.VIEWER,
+        "destroy": Role.TRADER,
+        "matrix": Role.VIEWER,
+        "matrix_csv": Role.VIEWER,
+        "apply": Role.TRADER,
+    }
     serializer_class = shapes.OptimizationDetail
     filterset_class = OptimizationFilterSet
     pagination_class = None
@@ -85,8 +101,9 @@ class OptimizationViewSet(ResourceViewSet):
     @extend_schema(summary="One optimisation, with its progress and what came of it")
     def retrieve(self, request: Request, **_: Any) -> Response:
         job = self._job()
-        detail: dict[str, Any] = dict(shapes.OptimizationDetail(job).data)
-        return Response({**(job.result or {}), **detail})
+        answer: dict[str, Any] = dict(job.result or {})
+        answer.update(shapes.OptimizationDetail(job).data)
+        return Response(answer)
 
     @extend_schema(
         summary="Cancel an optimisation",
@@ -97,6 +114,64 @@ class OptimizationViewSet(ResourceViewSet):
     def destroy(self, request: Request, **_: Any) -> Response:
         job = services.job_cancel(actor=self.actor, job=self._job())
         return Response(shapes.OptimizationCancelled({"job_id": job.pk, "status": job.status}).data)
+
+    @extend_schema(
+        summary="Write the chosen parameters to a strategy",
+        description="Only what the promotion gate lets through; an operator may pass it with a reason. `If-Match` takes "
+        "the ETag of the strategy.",
+        request=shapes.ApplySerializer,
+        responses={200: shapes.OptimizationApplied},
+        parameters=[IF_MATCH],
+        filters=False,
+    )
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def apply(self, request: Request, **_: Any) -> Response:
+        body = validated(shapes.ApplySerializer, request.data)
+        job = self._job()
+        applied = services.job_apply(
+            actor=self.actor, job=job, precondition=lambda strategy: require_match(request, strategy), **body
+        )
+        answer = {
+            "job_id": job.pk,
+            "strategy_id": applied.strategy.pk,
+            "params": applied.params,
+            "promoted": applied.promoted,
+        }
+        return with_etag(Response(shapes.OptimizationApplied(answer).data), applied.strategy)
+
+    @extend_schema(
+        summary="Everything that was looked at, as a Parquet file",
+        responses={(200, "application/vnd.apache.parquet"): OpenApiTypes.BINARY},
+        filters=False,
+    )
+    @action(detail=True, pagination_class=None, **download(ParquetRenderer))
+    def matrix(self, request: Request, **_: Any) -> StreamingHttpResponse:
+        job = self._found()
+        return streamed(request, matrix.parquet(job.pk), ParquetRenderer.media_type, f"optimisation-{job.pk}.parquet")
+
+    @extend_schema(
+        summary="Everything that was looked at, as a CSV file",
+        responses={(200, "text/csv"): OpenApiTypes.STR},
+        filters=False,
+    )
+    @action(detail=True, pagination_class=None, url_path="matrix.csv", url_name="matrix-csv", **download(CsvRenderer))
+    def matrix_csv(self, request: Request, **_: Any) -> StreamingHttpResponse:
+        job = self._found()
+        return streamed(request, matrix.lines(job.pk), "text/csv; charset=utf-8", f"optimisation-{job.pk}.csv")
+
+    def _found(self) -> OptimizationJob:
+        """Return the job, if it has a table.
+
+        Raises:
+            OptimizationUnfinished, OptimizationWithoutResult
+        """
+        job = self._job()
+        if not job.ended:
+            raise OptimizationUnfinished("Its table is whole when it has ended; ask again then.")
+        if job.kind != JobKind.STRATEGY or job.result is None:
+            raise OptimizationWithoutResult("It has left no table.")
+        return job
 
 
 def _flag(request: Request, name: str) -> bool:

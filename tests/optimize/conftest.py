@@ -9,6 +9,7 @@ import pytest
 
 from optimize import warming
 from optimize.choices import JobKind
+from optimize.leases import LeaseKeeper
 from optimize.models import OptimizationJob
 from optimize.services import job_create
 from optimize.work import Gathering, Kind, Outcome, Piece, Plan, kinds, stretches
@@ -60,3 +61,11 @@ def ask(actor: Actor, counting: Counting) -> Callable[..., OptimizationJob]:
 def warmed() -> None:
     """Have every kernel loaded, as a worker has: a chunk within a test's own transaction cannot keep its lease."""
     warming.warm()
+
+
+@pytest.fixture(autouse=True)
+def _still_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the lease keeper's thread sleep: it could not see what a test has not committed, and would wake after it."""
+    monkeypatch.setattr("optimize.leases.RENEW_S", 3600.0)
+    monkeypatch.setattr("optimize.leases.keeper", LeaseKeeper())
+    monkeypatch.setattr("optimize.carrying.keeper", LeaseKeeper())

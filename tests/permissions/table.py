@@ -200,4 +200,7 @@ TABLE: dict[str, str] = {
     "GET /optimize": "viewer",
     "GET /optimize/{pk}": "viewer",
     "DELETE /optimize/{pk}": "trader",
+    "POST /optimize/{pk}/apply": "trader",
+    "GET /optimize/{pk}/matrix": "viewer",
+    "GET /optimize/{pk}/matrix.csv": "viewer",
 }

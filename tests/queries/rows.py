@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, Group
@@ -24,6 +25,7 @@ from executions.models import EarlierTask, Payload, RunEnding, StepExecution, Wo
 from executions.news import stream_of
 from market.models import BarImport, DataSource, Instrument
 from optimize.models import OptimizationChunk, OptimizationJob, TrialRecord
+from optimize.walkforward.chunks import packed
 from portfolio import services as portfolio
 from portfolio.models import (
     Account,
@@ -139,9 +141,17 @@ class Rows:
     def _optimisations(self, author: AbstractBaseUser) -> None:
         now = utcnow()
         job = OptimizationJob.objects.create(
-            kind="strategy", strategy_type="momentum", total_combinations=2, chunks_count=1, created_by=author
+            kind="strategy",
+            strategy_type="momentum",
+            status="complete",
+            completed_at=now,
+            result={},
+            total_combinations=2,
+            chunks_count=1,
+            created_by=author,
         )
-        OptimizationChunk.objects.create(job=job, index=0, first=0, last=2, result=b"found")
+        table = packed({"number": np.arange(2)})
+        OptimizationChunk.objects.create(job=job, index=0, first=0, last=2, status="done", result=table)
         TrialRecord.objects.create(
             job=job, strategy_type="momentum", symbols=["SPY"], timeframe="1d", start=now, end=now, count=0, hashes=b""
         )

@@ -155,6 +155,8 @@ API = (
     Case("GET /optimize", query="?all=true"),
     Case("GET /optimize", query="?status=complete&strategy_type=momentum", grows=False),
     Case("GET /optimize/{pk}", _pk("job"), grows=False),
+    Case("GET /optimize/{pk}/matrix", _pk("job"), grows=False),
+    Case("GET /optimize/{pk}/matrix.csv", _pk("job"), grows=False),
 )
 # The same for everybody, and made without the database.
 API_WITHOUT_ROWS = {"GET /docs", "GET /redoc", "GET /api/schema"}

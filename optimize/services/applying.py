@@ -1,0 +1,196 @@
+"""Writing a search's parameters to a strategy: through the promotion gate, or past it with a reason from who may."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from optimize.choices import JobKind, JobStatus, Verdict
+from optimize.errors import (
+    OptimizationNotApplicable,
+    OptimizationUnfinished,
+    OptimizationWithoutResult,
+    PromotionRefused,
+)
+from optimize.models import OptimizationJob
+from tradingsite.common import audit
+from tradingsite.common.actor import Actor
+from tradingsite.common.errors import FieldError, ValidationFailed
+from tradingsite.common.roles import Role
+from workflows.errors import StrategyNotFound
+from workflows.models import Strategy
+from workflows.selectors import executable, strategy_get
+from workflows.services import strategy_update
+from workflows.strategies import strategy_types
+
+# Who may take what the gate does not promote.
+OVERRIDES = Role.OPERATOR
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What was written.
+
+    Attributes:
+        params: the parameters of the search that the strategy has from now on.
+        promoted: whether the gate let them through; otherwise somebody took them with a reason.
+    """
+
+    strategy: Strategy
+    params: Mapping[str, Any]
+    promoted: bool
+
+
+@transaction.atomic
+def job_apply(
+    *,
+    actor: Actor,
+    job: OptimizationJob,
+    strategy_id: UUID,
+    rank: int | None = None,
+    reason: str = "",
+    precondition: Callable[[Any], None] | None = None,
+) -> Applied:
+    """Write the chosen parameters of a complete search to a strategy of its type.
+
+    Args:
+        rank: of the results; the best ones when left out.
+        reason: why they are taken although the gate does not promote them.
+        precondition: sees the strategy, locked, before it is changed.
+
+    Raises:
+        OptimizationUnfinished, OptimizationWithoutResult: there is nothing to take.
+        ValidationFailed: there is no such strategy or rank, or a reason is needed.
+        OptimizationNotApplicable: the strategy does not decide by these parameters.
+        PromotionRefused: the gate does not promote them, and the caller may not pass it.
+        PermissionDenied: the strategy is somebody else's.
+    """
+    params, is_best = _chosen(job, rank)
+    try:
+        strategy = strategy_get(strategy_id)
+    except StrategyNotFound as error:
+        raise ValidationFailed(errors=[FieldError("strategy_id", "not_found", error.detail)]) from None
+    if strategy.strategy_type != job.strategy_type:
+        raise OptimizationNotApplicable(
+            f"Strategy {strategy.name!r} decides by {strategy.strategy_type or 'no strategy type'}, and this is a search "
+            f"of {job.strategy_type}."
+        )
+    doubts = _doubts(job, strategy, is_best=is_best)
+    if doubts:
+        _pass_gate(actor, doubts, reason)
+    before = dict(strategy.param)
+    after = _with_params(strategy, params)
+    changed = strategy_update(actor=actor, strategy_id=strategy.pk, changes={"param": after}, precondition=precondition)
+    _check_taken(changed, params)
+    audit.record(
+        actor=actor,
+        action="optimization.apply",
+        target=job,
+        before={"strategy_id": str(strategy.pk), "param": before},
+        after={"strategy_id": str(strategy.pk), "param": after, "params": params, "doubts": doubts},
+        reason=reason,
+    )
+    return Applied(changed, params, promoted=not doubts)
+
+
+def _chosen(job: OptimizationJob, rank: int | None) -> tuple[dict[str, Any], bool]:
+    """Return the parameters, and whether they are the ones that were judged."""
+    if job.kind != JobKind.STRATEGY:
+        raise OptimizationWithoutResult(f"A job of the kind {job.kind} finds no parameters of a strategy.")
+    if job.status != JobStatus.COMPLETE:
+        raise OptimizationUnfinished(f"It is {job.status}; only a complete search was judged.")
+    result = job.result or {}
+    best = result.get("best_params")
+    if rank is None:
+        if best is None:
+            raise OptimizationWithoutResult("No combination had a result; search other values or a longer period.")
+        return best, True
+    rows = result.get("results", [])
+    if rank > len(rows):
+        detail = f"There are {len(rows)} ranked results."
+        raise ValidationFailed(errors=[FieldError("rank", "out_of_range", detail)])
+    params = rows[rank - 1]["params"]
+    return params, params == best
+
+
+def _doubts(job: OptimizationJob, strategy: Strategy, *, is_best: bool) -> list[str]:
+    """Return why the gate does not let the parameters through; nothing when it does."""
+    doubts: list[str] = []
+    verdict = (job.result or {}).get("verdict") or {}
+    if job.verdict != Verdict.PROMOTE:
+        doubts.append(verdict.get("text") or f"The verdict is {job.verdict or 'missing'}.")
+    if not is_best:
+        doubts.append("These are not the parameters that were judged.")
+    beyond = sorted(set(strategy.symbols) - set(job.request.get("symbols", [])))
+    if beyond:
+        doubts.append(f"The search did not look at {', '.join(beyond)}, which the strategy trades.")
+    return doubts
+
+
+def _pass_gate(actor: Actor, doubts: list[str], reason: str) -> None:
+    told = " ".join(doubts)
+    if not actor.may(OVERRIDES):
+        raise PromotionRefused(f"{told} An operator may take them all the same, with a reason.")
+    if not reason.strip():
+        detail = f"{told} Say why they are taken all the same."
+        raise ValidationFailed(errors=[FieldError("reason", "required", detail)])
+
+
+def _with_params(strategy: Strategy, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the strategy's `param` with the search's parameters in the places that its signal step reads.
+
+    Raises:
+        OptimizationNotApplicable: its workflow fixes one of them to another value.
+    """
+    param = dict(strategy.param)
+    workflow = strategy.workflow
+    inline = workflow is None
+    steps: list[dict[str, Any]] = param.get("steps", []) if workflow is None else workflow.steps
+    defaults = {
+        parameter.name: parameter.default for parameter in strategy_types.get(strategy.strategy_type).parameters
+    }
+    fixed: list[str] = []
+    made = []
+    for step in steps:
+        config = step.get("config", {})
+        if step.get("type") != "signal":
+            made.append(step)
+            continue
+        own = dict(config.get("params", {})) if isinstance(config.get("params", {}), Mapping) else {}
+        for name, value in params.items():
+            said = own.get(name, defaults.get(name))
+            if isinstance(said, str) and said.startswith("$"):
+                param[said[1:]] = value
+            elif inline:
+                own[name] = value
+            elif said != value:
+                fixed.append(name)
+        made.append({**step, "config": {**config, "params": own}} if inline else step)
+    if fixed:
+        names = ", ".join(sorted(set(fixed)))
+        raise OptimizationNotApplicable(
+            f"The workflow of {strategy.name!r} fixes {names}. Let its signal step read parameters, such as "
+            f'"${fixed[0]}", with their present values as the defaults.'
+        )
+    if inline:
+        param["steps"] = made
+    return param
+
+
+def _check_taken(strategy: Strategy, params: Mapping[str, Any]) -> None:
+    """See that the strategy decides by these parameters from now on, whatever way its workflow reads them.
+
+    Raises:
+        OptimizationNotApplicable: it does not; nothing is changed.
+    """
+    version = strategy.workflow.current_version if strategy.workflow is not None else None
+    steps = executable(workflow_version=version, strategy=strategy, input_data={}).steps
+    found = [step.config for step in steps if step.type == "signal"]
+    kind = strategy_types.get(strategy.strategy_type)
+    taken = [kind.clean(config["params"]) == dict(params) for config in found if config["strategy_type"] == kind.slug]
+    if not taken or not all(taken):
+        raise OptimizationNotApplicable(
+            f"No signal step of {strategy.name!r} reads these parameters in a way that could be set from here."
+        )

@@ -1,0 +1,199 @@
+"""Taking a search's parameters: through the gate, or past it with a reason from an operator, and never over a change."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AbstractBaseUser
+from rest_framework.test import APIClient
+
+from optimize.models import OptimizationJob
+from safety.models import AuditLog
+from tests.conftest import user_with_role
+from tradingsite.common.actor import Actor
+from tradingsite.common.clock import utcnow
+from tradingsite.common.roles import Role
+from workflows.models import Strategy
+from workflows.services import strategy_create, workflow_create
+
+pytestmark = pytest.mark.django_db
+
+Api = Callable[..., APIClient]
+PARAMS = {"fast": 10, "slow": 100}
+PRICES = {"name": "prices", "type": "market_data", "config": {"timeframe": "1d", "lookback": 300}}
+
+
+def signal(**params: Any) -> dict[str, Any]:
+    return {"name": "signal", "type": "signal", "config": {"strategy_type": "sma_crossover", "params": params}}
+
+
+def job_of(user: AbstractBaseUser, verdict: str = "promote", **changes: Any) -> OptimizationJob:
+    ranked = [{"rank": 1, "params": PARAMS}, {"rank": 2, "params": {"fast": 5, "slow": 20}}]
+    fields: dict[str, Any] = {
+        "kind": "strategy",
+        "strategy_type": "sma_crossover",
+        "status": "complete",
+        "completed_at": utcnow(),
+        "verdict": verdict,
+        "request": {"symbols": ["IBM", "MSFT"]},
+        "result": {"best_params": PARAMS, "results": ranked, "verdict": {"text": f"The gate says {verdict}."}},
+        "created_by": user,
+        **changes,
+    }
+    return OptimizationJob.objects.create(**fields)
+
+
+@pytest.fixture
+def job(trader: AbstractBaseUser) -> OptimizationJob:
+    return job_of(trader)
+
+
+@pytest.fixture
+def strategy(actor: Actor) -> Strategy:
+    """A strategy whose workflow reads both parameters."""
+    workflow = workflow_create(
+        actor=actor,
+        name="Averages",
+        type="custom",
+        steps=[PRICES, signal(fast="$quick", slow="$slow")],
+        default_params={"quick": 20, "slow": 50},
+    )
+    return strategy_create(actor=actor, name="Mine", workflow_id=workflow.pk, symbols=["IBM"])
+
+
+def apply(client: APIClient, job: OptimizationJob, strategy: Strategy, **body: Any) -> Any:
+    headers = body.pop("headers", {})
+    said = {"strategy_id": str(strategy.pk), **body}
+    return client.post(f"/api/optimize/{job.pk}/apply", said, format="json", headers=headers)
+
+
+def test_promoted_parameters_are_written_where_the_workflow_reads_them(
+    api: Api, job: OptimizationJob, strategy: Strategy
+) -> None:
+    answer = apply(api("trader"), job, strategy)
+    assert answer.status_code == 200, answer.json()
+    assert answer.json() == {
+        "job_id": str(job.pk),
+        "strategy_id": str(strategy.pk),
+        "params": PARAMS,
+        "promoted": True,
+    }
+    strategy.refresh_from_db()
+    assert strategy.param == {"quick": 10, "slow": 100}
+    written = AuditLog.objects.get(action="optimization.apply")
+    assert written.after["params"] == PARAMS
+    assert AuditLog.objects.filter(action="strategy.update").count() == 1
+
+
+def test_inline_steps_take_them_in_their_signal(api: Api, job: OptimizationJob, actor: Actor) -> None:
+    inline = strategy_create(
+        actor=actor,
+        name="Inline",
+        symbols=["IBM"],
+        param={"quick": 20, "steps": [PRICES, signal(fast="$quick", slow=50)]},
+    )
+    assert apply(api("trader"), job, inline).status_code == 200
+    inline.refresh_from_db()
+    assert inline.param["quick"] == 10
+    assert inline.param["steps"][1]["config"]["params"] == {"fast": "$quick", "slow": 100}
+
+
+@pytest.mark.parametrize("verdict", ["review", "reject", ""])
+def test_what_the_gate_does_not_promote_needs_an_operator_and_a_reason(
+    api: Api, trader: AbstractBaseUser, strategy: Strategy, verdict: str
+) -> None:
+    job = job_of(trader, verdict)
+    refused = apply(api("trader"), job, strategy, reason="I like it")
+    assert (refused.status_code, refused.json()["code"]) == (403, "PROMOTION_REFUSED")
+    for reason in ("", "   "):
+        nameless = apply(api("operator"), job, strategy, reason=reason)
+        assert nameless.status_code == 400
+        assert nameless.json()["errors"][0]["pointer"] == "reason"
+    strategy.refresh_from_db()
+    assert strategy.param == {}
+
+    taken = apply(api("operator"), job, strategy, reason="A trial with little money")
+
+    assert (taken.status_code, taken.json()["promoted"]) == (200, False)
+    written = AuditLog.objects.get(action="optimization.apply")
+    assert written.reason == "A trial with little money"
+    assert written.after["doubts"]
+
+
+def test_another_rank_than_the_judged_one_is_not_promoted(api: Api, job: OptimizationJob, strategy: Strategy) -> None:
+    assert apply(api("trader"), job, strategy, rank=2).status_code == 403
+    assert apply(api("trader"), job, strategy, rank=1).json()["promoted"] is True
+    assert apply(api("operator"), job, strategy, rank=2, reason="Faster").status_code == 200
+    assert apply(api("operator"), job, strategy, rank=3, reason="Faster").status_code == 400
+    strategy.refresh_from_db()
+    assert strategy.param == {"quick": 5, "slow": 20}
+
+
+def test_symbols_that_the_search_never_saw_are_not_promoted(api: Api, job: OptimizationJob, strategy: Strategy) -> None:
+    Strategy.objects.filter(pk=strategy.pk).update(symbols=["IBM", "AAPL"])
+    answer = apply(api("trader"), job, strategy)
+    assert answer.status_code == 403
+    assert "AAPL" in answer.json()["detail"]
+
+
+def test_somebody_else_s_strategy_is_left_alone(api: Api, strategy: Strategy) -> None:
+    other = user_with_role(Role.TRADER, "other")
+    answer = apply(api(other), job_of(other), strategy)
+    assert (answer.status_code, answer.json()["code"]) == (403, "PERMISSION_DENIED")
+
+
+def test_somebody_else_s_job_is_not_there(api: Api, job: OptimizationJob, strategy: Strategy) -> None:
+    assert apply(api(user_with_role(Role.TRADER, "other")), job, strategy).status_code == 404
+
+
+def test_a_change_meanwhile_is_not_overwritten(api: Api, job: OptimizationJob, strategy: Strategy) -> None:
+    client = api("trader")
+    etag = client.get(f"/api/strategies/{strategy.pk}")["ETag"]
+    client.patch(f"/api/strategies/{strategy.pk}", {"name": "Renamed"}, format="json")
+    assert apply(client, job, strategy, headers={"If-Match": etag}).status_code == 412
+    etag = client.get(f"/api/strategies/{strategy.pk}")["ETag"]
+    answer = apply(client, job, strategy, headers={"If-Match": etag})
+    assert answer.status_code == 200
+    assert answer["ETag"] == client.get(f"/api/strategies/{strategy.pk}")["ETag"] != etag
+
+
+def test_a_workflow_that_fixes_a_parameter_is_named(api: Api, job: OptimizationJob, actor: Actor) -> None:
+    workflow = workflow_create(
+        actor=actor,
+        name="Fixed",
+        type="custom",
+        steps=[PRICES, signal(fast=20, slow="$slow")],
+        default_params={"slow": 50},
+    )
+    fixed = strategy_create(actor=actor, name="Fixed", workflow_id=workflow.pk, symbols=["IBM"])
+    answer = apply(api("trader"), job, fixed)
+    assert (answer.status_code, answer.json()["code"]) == (409, "OPTIMIZATION_NOT_APPLICABLE")
+    assert "fast" in answer.json()["detail"]
+
+
+def test_another_type_s_parameters_do_not_fit(api: Api, trader: AbstractBaseUser, strategy: Strategy) -> None:
+    answer = apply(api("trader"), job_of(trader, strategy_type="momentum"), strategy)
+    assert (answer.status_code, answer.json()["code"]) == (409, "OPTIMIZATION_NOT_APPLICABLE")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"status": "cancelled"}, "OPTIMIZATION_UNFINISHED"),
+        ({"status": "running", "completed_at": None}, "OPTIMIZATION_UNFINISHED"),
+        ({"result": {"best_params": None, "results": []}}, "OPTIMIZATION_WITHOUT_RESULT"),
+        ({"kind": "lookahead"}, "OPTIMIZATION_WITHOUT_RESULT"),
+    ],
+)
+def test_without_a_complete_result_there_is_nothing_to_take(
+    api: Api, trader: AbstractBaseUser, strategy: Strategy, changes: dict[str, Any], code: str
+) -> None:
+    answer = apply(api("trader"), job_of(trader, **changes), strategy)
+    assert (answer.status_code, answer.json()["code"]) == (409, code)
+
+
+def test_a_strategy_that_is_not_there_is_named(api: Api, job: OptimizationJob, strategy: Strategy) -> None:
+    said = {"strategy_id": str(job.pk)}
+    answer = api("trader").post(f"/api/optimize/{job.pk}/apply", said, format="json")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["pointer"] == "strategy_id"
