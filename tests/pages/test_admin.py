@@ -92,7 +92,7 @@ def test_an_operator_reads_the_desk_and_stops_it_and_nothing_else(browser: Brows
     html = client.get(reverse("admin:index")).content.decode()
     for model in _models():
         label = model._meta.app_label  # type: ignore[attr-defined]
-        ours = label in ("market", "safety", "portfolio", "workflows", "executions", "agents", "scheduler")
+        ours = label in ("market", "safety", "portfolio", "workflows", "executions", "agents", "scheduler", "optimize")
         assert client.get(_address(model, "changelist")).status_code == (200 if ours else 403), model
         # Stopping is an operator's right, from the admin too.
         assert client.get(_address(model, "add")).status_code == (200 if model is KillSwitch else 403), model
