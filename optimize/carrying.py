@@ -126,12 +126,15 @@ class _Worker:
         held, now = self._held, utcnow()
         done = {"status": ChunkStatus.DONE, "result": found, "state": None, "lease_until": None, "completed_at": now}
         with fenced(held, **done):
-            OptimizationJob.objects.filter(pk=held.job_id).update(
+            counted = OptimizationJob.objects.filter(pk=held.job_id, status__in=UNFINISHED).update(
                 done_combinations=F("done_combinations") + (held.last - held.first),
                 chunks_done=F("chunks_done") + 1,
                 fold=F("n_folds"),
                 updated_at=now,
             )
+            if not counted:
+                # What is gathered of a cancelled job is what was done when it was cancelled.
+                raise JobCancelled
             # Its row is ours until the commit, so that of several last chunks exactly one sees that it is the last.
             job = OptimizationJob.objects.defer("result", "request", "data").get(pk=held.job_id)
             if job.chunks_done == job.chunks_count:
@@ -184,4 +187,7 @@ class _Worker:
     def _keep(self, state: bytes) -> None:
         self._lease.check()
         with fenced(self._held, state=state):
-            pass
+            # Locked, so that nobody gathers meanwhile.
+            wanted = OptimizationJob.objects.select_for_update().filter(pk=self._held.job_id, status__in=UNFINISHED)
+            if not wanted.values_list("pk"):
+                raise JobCancelled

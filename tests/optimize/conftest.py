@@ -1,6 +1,7 @@
 """Jobs without any figures: a kind that counts, so that the machinery around it can be looked at alone."""
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -9,7 +10,7 @@ import pytest
 
 from optimize import warming
 from optimize.choices import JobKind
-from optimize.leases import LeaseKeeper
+from optimize.leases import keeper
 from optimize.models import OptimizationJob
 from optimize.services import job_create
 from optimize.work import Gathering, Kind, Outcome, Piece, Plan, kinds, stretches
@@ -64,8 +65,6 @@ def warmed() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _still_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the lease keeper's thread sleep: it could not see what a test has not committed, and would wake after it."""
-    monkeypatch.setattr("optimize.leases.RENEW_S", 3600.0)
-    monkeypatch.setattr("optimize.leases.keeper", LeaseKeeper())
-    monkeypatch.setattr("optimize.carrying.keeper", LeaseKeeper())
+def _no_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the lease keeper start no thread: it could not see what a test has not committed, and would wake after it."""
+    monkeypatch.setattr(keeper, "_thread", threading.current_thread())
