@@ -31,6 +31,10 @@ class OptimizerBusy(TooManyRequests):
     code, title = "OPTIMIZER_BUSY", "Too many optimisations wait already"
 
 
+class StrategyWithoutSignal(AppError):
+    code, status, title = "STRATEGY_WITHOUT_SIGNAL", 422, "The strategy has no signal step"
+
+
 class OptimizationFailed(AppError):
     """What a kind raises in a worker to end its job as failed, under the code it gives."""
 

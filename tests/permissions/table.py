@@ -143,6 +143,7 @@ TABLE: dict[str, str] = {
     # Runs, under both of their names
     "POST /workflows/{workflow_id}/execute": "trader",
     "POST /strategies/{strategy_id}/execute": "trader",
+    "POST /strategies/{strategy_id}/backtest": "trader",
     "POST /workflows/execute-batch": "trader",
     **{
         f"{method} /{name}{path}": least
@@ -197,6 +198,9 @@ TABLE: dict[str, str] = {
     "PAGE /safety/resume/": "operator",
     # Optimiser. Whose jobs a person sees is tested where they are.
     "POST /optimize/strategy": "trader",
+    "POST /optimize/lookahead": "trader",
+    "POST /optimize/recursive": "trader",
+    "POST /optimize/parity": "trader",
     "GET /optimize": "viewer",
     "GET /optimize/{pk}": "viewer",
     "DELETE /optimize/{pk}": "trader",
