@@ -136,6 +136,7 @@ def assess(
     others: Sequence[Trials] = (),
     gate: Gate | None = None,
     candidate: int | None = None,
+    holding: FloatArray | None = None,
     threads: int = 1,
     check: Callable[[], None] = lambda: None,
 ) -> Assessment:
@@ -147,6 +148,7 @@ def assess(
             than this search has.
         others: what other searches on the same data tried.
         candidate: the combination to judge; without it, the best.
+        holding: the stitched out-of-sample returns of holding all symbols in equal parts.
         threads, check: see `overfitting`.
 
     Raises:
@@ -183,6 +185,7 @@ def assess(
         neighbours=around.neighbours if around else 0,
         edges=sensitive.edges if sensitive else (),
         ruined=bool(search.ruined[taken]),
+        holding=moments(holding).sharpe if holding is not None else None,
     )
     return Assessment(
         order=order,

@@ -117,6 +117,8 @@ class Evidence:
         neighbours: how many of the winner's neighbours on the grid were evaluated; 0 where nothing is a grid.
         edges: the parameters at the first or last value of their axis while better values may lie beyond.
         ruined: the winner lost everything in some window, in or out of sample.
+        holding: the Sharpe ratio, in the unit of `sharpe`, of holding all symbols in equal parts over the same
+            stretches; None where there is nothing to hold.
     """
 
     dsr: float | None
@@ -133,6 +135,7 @@ class Evidence:
     neighbours: int = 0
     edges: tuple[str, ...] = ()
     ruined: bool = False
+    holding: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "edges": list(self.edges)}
@@ -177,7 +180,7 @@ def judge(evidence: Evidence, gate: Gate | None = None) -> Verdict:
     gate = gate or Gate()
     found = [
         reason
-        for look in (_ruin, _loss, _luck, _overfitting, _sample, _efficiency, _folds, _plateau, _edges)
+        for look in (_ruin, _loss, _luck, _overfitting, _holding, _sample, _efficiency, _folds, _plateau, _edges)
         if (reason := look(evidence, gate)) is not None
     ]
     if not found:
@@ -256,6 +259,14 @@ def _overfitting(evidence: Evidence, gate: Gate) -> Reason | None:
         text += " It seldom loses money there: the combinations are alike, and which of them is taken matters little."
     severity: Severity = "reject" if value > gate.reject_pbo and not harmless else "review"
     return Reason("PBO_HIGH", severity, text, value, gate.max_pbo)
+
+
+def _holding(evidence: Evidence, gate: Gate) -> Reason | None:
+    own, held = evidence.sharpe, evidence.holding
+    if not _known(own) or not _known(held) or own <= 0 or own > held:
+        return None
+    text = "Holding the same symbols all the time had at least its Sharpe ratio: the market made it, not the rule."
+    return Reason("NO_BETTER_THAN_HOLDING", "review", text, own, held)
 
 
 def _sample(evidence: Evidence, gate: Gate) -> Reason | None:

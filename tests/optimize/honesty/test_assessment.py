@@ -149,6 +149,16 @@ def test_another_than_the_best_may_be_judged(returns: FloatArray) -> None:
     assert answer.deflated.sharpe == pytest.approx(moments(stitched_of(returns)[4]).sharpe)
 
 
+def test_what_holding_had_out_of_sample_is_compared_with(returns: FloatArray) -> None:
+    best = assessed(returns).candidate
+    same = assessed(returns, holding=stitched_of(returns)[best])
+    assert same.verdict.evidence.holding == same.verdict.evidence.sharpe
+    assert "NO_BETTER_THAN_HOLDING" in [each.code for each in same.verdict.reasons]
+    falling = assessed(returns, holding=-np.abs(stitched_of(returns)[best]))
+    assert "NO_BETTER_THAN_HOLDING" not in [each.code for each in falling.verdict.reasons]
+    assert assessed(returns).verdict.evidence.holding is None
+
+
 def test_the_stitched_returns_and_their_sums_say_the_same(returns: FloatArray) -> None:
     answer = assessed(returns)
     out = stitched_of(returns)[answer.candidate]

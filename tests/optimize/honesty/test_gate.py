@@ -1,7 +1,9 @@
 """The gate itself: noise is not promoted, an edge that is there is. `benchmarks/gate.py` prints the same at length."""
 
 import numpy as np
+import pytest
 
+from benchmarks.noise import markets
 from benchmarks.noise.searches import Shape, drawn_returns, planted, searched
 from optimize.honesty import Trials
 
@@ -55,3 +57,29 @@ def test_the_same_search_is_judged_the_same() -> None:
     one, other = (searched(drawn_returns(shape, np.random.default_rng(23)), shape) for _ in range(2))
     assert one.as_dict() == other.as_dict()
     assert (one.order == other.order).all()
+
+
+# ------------------------------------------------------------------------------------- the desk's own types over prices
+
+
+@pytest.mark.parametrize("drift", [0.0, 0.5])
+def test_over_prices_without_an_edge_hardly_any_search_of_the_desks_types_is_promoted(drift: float) -> None:
+    """Neither where they go nowhere, nor where they rise and holding them is as good as any rule."""
+    rng = np.random.default_rng(31)
+    types = markets.grids()
+    promoted = 0
+    for number in range(99):
+        bars = markets.market(1258, int(rng.integers(1, 9)), rng, drift=drift)
+        promoted += markets.searched(types[number % len(types)], bars).verdict.outcome == "promote"
+    assert promoted <= 4
+
+
+def test_types_that_follow_trends_are_promoted_where_there_are_trends() -> None:
+    rng = np.random.default_rng(32)
+    types = [each for each in markets.grids() if each.slug in ("ema_crossover", "momentum", "sma_crossover")]
+    outcomes = [
+        markets.searched(types[number % 3], markets.market(2520, 8, rng, trend=0.3)).verdict.outcome
+        for number in range(12)
+    ]
+    assert outcomes.count("promote") >= 10
+    assert outcomes.count("reject") == 0

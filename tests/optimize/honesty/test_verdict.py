@@ -62,6 +62,8 @@ def test_what_nothing_speaks_against_is_promoted() -> None:
         ({"plateau": 0.32}, "review", "PLATEAU_POOR"),
         ({"plateau": None}, "review", "PLATEAU_UNKNOWN"),
         ({"edges": ("fast", "slow")}, "review", "AT_GRID_EDGE"),
+        ({"holding": 1.2}, "review", "NO_BETTER_THAN_HOLDING"),
+        ({"holding": 1.5}, "review", "NO_BETTER_THAN_HOLDING"),
     ],
 )
 def test_each_fault_and_each_missing_fact_alone_keeps_it_from_being_promoted(
@@ -85,6 +87,8 @@ def test_each_fault_and_each_missing_fact_alone_keeps_it_from_being_promoted(
         {"profitable_folds": 0.5},
         {"plateau": 0.33},
         {"plateau": None, "neighbours": 0},
+        {"holding": 1.19},
+        {"holding": -1.0},
     ],
 )
 def test_a_threshold_itself_is_enough(change: dict[str, Any]) -> None:
