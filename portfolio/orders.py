@@ -278,9 +278,11 @@ def _resume(*, order: Order, broker: Broker, before_send: Callable[[], None] | N
     if before_send is not None:
         before_send()
     try:
+        # The first sender may have got through all the same, so an order that must not leave is left to be looked up.
+        if _cancel_wanted(order):
+            return order
         killswitch.assert_open(strategy_id=order.strategy_id, client_order_id=order.client_order_id)
     except KillSwitchActive:
-        # The first sender may have got through all the same, so the order is left to be looked up.
         return order
     try:
         return _submit(order=order, broker=broker)
@@ -302,12 +304,19 @@ def _submit_patiently(*, order: Order, broker: Broker) -> Order:
             if not left or error.retry_after_s > THROTTLED_WAIT_S:
                 break
             time.sleep(error.retry_after_s)
+        if _cancel_wanted(order):
+            return _move(order, OrderStatus.CANCELLED, NOT_SENT, "Its cancel was asked for before it was sent.")
         try:
             # A kill may have come while we waited.
             killswitch.assert_open(strategy_id=order.strategy_id, client_order_id=order.client_order_id)
         except KillSwitchActive as error:
             return _move(order, OrderStatus.DENIED, error.code, error.detail)
     return _move(order, OrderStatus.REJECTED, BrokerThrottled.code, detail)
+
+
+def _cancel_wanted(order: Order) -> bool:
+    """Say whether somebody has asked for a cancel by now: what the broker did not know then must not reach it later."""
+    return bool(Order.objects.filter(pk=order.pk, cancel_requested_at__isnull=False).exists())
 
 
 def _submit(*, order: Order, broker: Broker) -> Order:
