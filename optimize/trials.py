@@ -16,15 +16,15 @@ _STORED = np.dtype("<u8")
 
 @dataclass(frozen=True)
 class Tried:
-    """All that was ever tried on this data, the present job included.
+    """All that was ever tried on this data.
 
     Attributes:
-        count: distinct combinations.
-        jobs: the Sharpe ratios of each job.
+        count: distinct combinations, those of the present job included.
+        others: the Sharpe ratios of each other job.
     """
 
     count: int
-    jobs: tuple[Trials, ...]
+    others: tuple[Trials, ...]
 
 
 def record(
@@ -46,8 +46,7 @@ def record(
         periods: returns that each is made of.
     """
     distinct = np.unique(hashes)
-    known = ratios[np.isfinite(ratios)]
-    mean = float(known.mean()) if known.size else 0.0
+    shown = Trials.of(ratios, periods)
     return TrialRecord(
         strategy_type=strategy_type,
         symbols=list(symbols),
@@ -57,10 +56,10 @@ def record(
         end=end,
         count=int(distinct.size),
         hashes=distinct.astype(_STORED).tobytes(),
-        sharpe_count=int(known.size),
-        sharpe_mean=mean,
-        sharpe_squares=float(np.square(known - mean).sum()),
-        periods=periods,
+        sharpe_count=shown.count,
+        sharpe_mean=shown.mean,
+        sharpe_squares=shown.squares,
+        periods=shown.periods,
     )
 
 
@@ -77,11 +76,17 @@ def tried(own: TrialRecord, asked_at: datetime) -> Tried:
         end=own.end,
         before=asked_at,
     )
-    rows = [*earlier, own]
-    hashes = np.unique(np.concatenate([np.frombuffer(bytes(row.hashes), dtype=_STORED) for row in rows]))
+    hashes = np.unique(np.concatenate([np.frombuffer(bytes(row.hashes), dtype=_STORED) for row in [*earlier, own]]))
     # A job done anew tries nothing new; counted twice it would thin out what it showed.
-    jobs: dict[tuple[bytes, Trials], None] = {}
-    for row in rows:
-        shown = Trials(row.sharpe_count, row.sharpe_mean, row.sharpe_squares, row.periods)
-        jobs[(bytes(row.hashes), shown)] = None
-    return Tried(int(hashes.size), tuple(shown for _, shown in jobs))
+    seen = {(bytes(own.hashes), _shown(own))}
+    others: list[Trials] = []
+    for row in earlier:
+        key = bytes(row.hashes), _shown(row)
+        if key not in seen:
+            seen.add(key)
+            others.append(key[1])
+    return Tried(int(hashes.size), tuple(others))
+
+
+def _shown(row: TrialRecord) -> Trials:
+    return Trials(row.sharpe_count, row.sharpe_mean, row.sharpe_squares, row.periods)

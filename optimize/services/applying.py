@@ -14,6 +14,7 @@ from optimize.errors import (
     OptimizationWithoutResult,
     PromotionRefused,
 )
+from optimize.honesty import Gate
 from optimize.models import OptimizationJob
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
@@ -121,12 +122,25 @@ def _doubts(job: OptimizationJob, strategy: Strategy, *, is_best: bool) -> list[
     verdict = (job.result or {}).get("verdict") or {}
     if job.verdict != Verdict.PROMOTE:
         doubts.append(verdict.get("text") or f"The verdict is {job.verdict or 'missing'}.")
+    looser = _looser(job.request.get("gate") or {})
+    if looser:
+        doubts.append(f"The gate was made looser than it is by default: {', '.join(looser)}.")
     if not is_best:
         doubts.append("These are not the parameters that were judged.")
     beyond = sorted(set(strategy.symbols) - set(job.request.get("symbols", [])))
     if beyond:
         doubts.append(f"The search did not look at {', '.join(beyond)}, which the strategy trades.")
     return doubts
+
+
+def _looser(gate: Mapping[str, float]) -> list[str]:
+    """Return the thresholds that ask for less than the default gate."""
+    usual = Gate().as_dict()
+    return [
+        name
+        for name, value in gate.items()
+        if name in usual and (value > usual[name] if "pbo" in name else value < usual[name])
+    ]
 
 
 def _pass_gate(actor: Actor, doubts: list[str], reason: str) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from optimize import data
+from optimize.honesty import Gate
 from optimize.walkforward.grids import COMBINATIONS_MAX, Grid, clean_axes, make_grid, sampled
 from optimize.work import Plan, stretches
 from tradingsite.common.clock import rfc3339
@@ -45,6 +46,7 @@ def plan(body: Mapping[str, Any]) -> Plan:
     if start >= end:
         errors.append(FieldError("end", "invalid", "Must be later than start."))
     errors += _costs_errors(body)
+    gate = _tried(errors, lambda: Gate.clean({} if body.get("gate") is None else body["gate"]))
     grid = None if axes is None else _tried(errors, lambda: make_grid(strategy_type, axes))
     chosen = None
     if start < end:
@@ -62,11 +64,12 @@ def plan(body: Mapping[str, Any]) -> Plan:
     search, max_trials = body["search"], body.get("max_trials")
     if grid is not None:
         errors += _search_errors(search, max_trials, grid)
-    if errors or grid is None or chosen is None:
+    if errors or grid is None or chosen is None or gate is None:
         raise ValidationFailed(errors=errors)
     searched, max_trials = _searched(search, max_trials, grid, body["seed"])
     warm_up = max(strategy_type.warmup(params) for params in _extremes(searched))
     _check_folds(len(chosen.times), warm_up, body)
+    _check_groups(len(chosen.times), body["cpcv"])
     total = max_trials if search == "tpe" else len(searched)
     work = sum(chosen.counts)
     if work * total > WORK_MAX:
@@ -84,7 +87,7 @@ def plan(body: Mapping[str, Any]) -> Plan:
         "adjustment": body.get("adjustment"),
         "stop_loss": body.get("stop_loss"),
         "take_profit": body.get("take_profit"),
-        "gate": dict(body.get("gate") or {}),
+        "gate": gate.as_dict(),
         "periods_per_year": chosen.periods_per_year,
         "warm_up": warm_up,
     }
@@ -190,6 +193,12 @@ def _check_folds(count: int, warm_up: int, body: Mapping[str, Any]) -> None:
             "fewer folds, another train_ratio or a smaller embargo."
         )
     raise ValidationFailed(errors=[FieldError("n_splits", "FOLD_TOO_SHORT", detail)])
+
+
+def _check_groups(count: int, cpcv: Mapping[str, int] | None) -> None:
+    if cpcv is not None and count // cpcv["groups"] < FOLD_BARS:
+        detail = f"The period has {count} bars; each of {cpcv['groups']} groups needs at least {FOLD_BARS}."
+        raise ValidationFailed(errors=[FieldError("cpcv/groups", "FOLD_TOO_SHORT", detail)])
 
 
 def moment(text: str) -> datetime:

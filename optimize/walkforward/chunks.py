@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from optimize import engine
 from optimize.honesty import sharpe_from_sums, t_from_sums
+from optimize.matrix import INNER
 from optimize.walkforward.grids import grid_of, hashes
 from optimize.walkforward.ground import Ground, ground_of
 from optimize.work import Piece
@@ -51,27 +52,18 @@ def evaluated(
     figures = engine.evaluate(
         ground.strategy_type, combinations, ground.series, ground.windows, ground.settings, check=check
     )
-    sums = engine.portfolio_sums(
-        ground.strategy_type,
-        combinations,
-        ground.series,
-        ground.windows,
-        ground.axis,
-        ground.blocks,
-        ground.settings,
-        check=check,
-    )
+    sums = _sums(ground, combinations, ground.windows, ground.blocks, check)
     folds, yearly = len(ground.folds), np.sqrt(ground.settings.periods_per_year)
     sharpe = sharpe_from_sums(sums.count, sums.total, sums.squares) * yearly
-    count = np.broadcast_to(sums.count, sums.total.shape)[:, folds:].sum(axis=1)
-    total, squares = sums.total[:, folds:].sum(axis=1), sums.squares[:, folds:].sum(axis=1)
-    scores = sharpe if objective == "sharpe" else mean_over_symbols(getattr(figures, objective))
     tests = slice(folds, None)
+    whole = sums.count[tests].sum(), sums.total[:, tests].sum(axis=1), sums.squares[:, tests].sum(axis=1)
+    scores = sharpe if objective == "sharpe" else mean_over_symbols(getattr(figures, objective))
     trades = figures.trades[:, tests]
+    ruined: NDArray[Any] = np.any(figures.ruined, axis=2)
     columns: Columns = {
         "number": numbers,
-        "t_stat": t_from_sums(count, total, squares),
-        "oos_sharpe": sharpe_from_sums(count, total, squares) * yearly,
+        "t_stat": t_from_sums(*whole),
+        "oos_sharpe": sharpe_from_sums(*whole) * yearly,
         "is_sharpe": _mean_of_folds(sharpe[:, :folds]),
         "mean_oos_sharpe": _mean_of_folds(sharpe[:, tests]),
         "oos_return": _compounded(figures.total_return[:, tests]),
@@ -80,7 +72,7 @@ def evaluated(
         "win_rate": _weighted(figures.win_rate[:, tests], trades),
         "average_trade": _weighted(figures.average_trade[:, tests], trades),
         "exposure": _mean_of_folds(mean_over_symbols(figures.exposure[:, tests])),
-        "ruined": np.asarray(figures.ruined.any(axis=(1, 2))),
+        "ruined": np.any(ruined, axis=1),
     }
     for fold in range(folds):
         test = folds + fold
@@ -91,12 +83,46 @@ def evaluated(
             f"fold_{fold + 1}_test_return": mean_over_symbols(figures.total_return[:, test : test + 1])[:, 0],
             f"fold_{fold + 1}_test_trades": figures.trades[:, test].sum(axis=1),
         }
-    columns["hash"] = hashes(ground.strategy_type.slug, combinations)
-    for block in range(len(ground.blocks)):
-        columns[f"block_{block}_total"] = sums.block_total[:, block]
-        columns[f"block_{block}_squares"] = sums.block_squares[:, block]
+    columns[f"{INNER}hash"] = hashes(ground.strategy_type.slug, combinations)
+    columns |= _inner("in", sums.total[:, :folds], sums.squares[:, :folds])
+    columns |= _inner("out", sums.total[:, tests], sums.squares[:, tests])
+    columns |= _inner("block", sums.block_total, sums.block_squares)
+    for fold in range(folds):
+        columns[f"{INNER}ruined_in_{fold}"] = ruined[:, fold]
+        columns[f"{INNER}ruined_out_{fold}"] = ruined[:, folds + fold]
+    if len(ground.groups):
+        of_groups = _sums(ground, combinations, ground.windows[:0], ground.groups, check)
+        columns |= _inner("group", of_groups.block_total, of_groups.block_squares)
     for name in combinations[0] if combinations else ():
         columns[f"param_{name}"] = np.array([params[name] for params in combinations])
+    return columns
+
+
+def _sums(
+    ground: Ground,
+    combinations: Sequence[Mapping[str, Any]],
+    windows: NDArray[np.int64],
+    blocks: NDArray[np.int64],
+    check: Callable[[], None],
+) -> engine.Sums:
+    return engine.portfolio_sums(
+        ground.strategy_type,
+        combinations,
+        ground.series,
+        windows,
+        ground.axis,
+        blocks,
+        ground.settings,
+        check=check,
+    )
+
+
+def _inner(name: str, totals: FloatArray, squares: FloatArray) -> Columns:
+    """Return Σr and Σr² of each part as columns of their own."""
+    columns: Columns = {}
+    for part in range(totals.shape[1]):
+        columns[f"{INNER}{name}_{part}_total"] = totals[:, part]
+        columns[f"{INNER}{name}_{part}_squares"] = squares[:, part]
     return columns
 
 

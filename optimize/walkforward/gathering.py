@@ -1,20 +1,24 @@
 """What a search came to: its combinations ranked, what each fold chose, and how much of it is luck."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimize import engine, honesty, trials
+from optimize.errors import OptimizationFailed
+from optimize.matrix import INNER
 from optimize.models import TrialRecord
 from optimize.walkforward.asking import moment
 from optimize.walkforward.chunks import Columns, unpacked
 from optimize.walkforward.grids import Grid, grid_of
 from optimize.walkforward.ground import Ground, ground_of
+from optimize.walkforward.paths import paths
 from optimize.walkforward.words import date_of, finite, plain
 from optimize.work import Asked, Gathering, Outcome
-from workflows.strategies import StrategyType
 
 FloatArray = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -34,53 +38,78 @@ def gather(gathering: Gathering) -> Outcome:
     """Rank everything that was looked at and judge the winner."""
     asked, check = gathering.asked, gathering.check
     everything = merged(gathering)
-    grid = grid_of(asked.request, asked.seed)
     ground = ground_of(asked, check)
     ledger = _ledger(asked, everything, ground)
-    table = _finished(everything)
-    marks = _marks(table, len(ground.folds))
-    ranked = ranking(table, marks)
+    found = Found(asked, ground, grid_of(asked.request, asked.seed), _finished(everything))
     check()
-    chosen = _chosen(table, len(ground.folds))
-    walked = honesty.walk_forward(
-        _by_fold(table, "train_sharpe", len(ground.folds)), _by_fold(table, "test_sharpe", len(ground.folds)), chosen
+    past = trials.tried(ledger, asked.created_at)
+    around = honesty.sensitivity(found.axes, found.combinations, found.scores, most_maps=SHOWN_MAPS)
+    judged = honesty.assess(
+        found.search(),
+        lambda row: found.returns(found.params(row), ground.tests).value,
+        trials=past.count,
+        others=past.others,
+        gate=honesty.Gate.clean(asked.request["gate"]),
+        # The plateau before the peak: it changes less when the market does.
+        candidate=None if around is None else around.recommended.combination,
+        check=check,
     )
-    around = _sensitivity(asked, grid, table, marks, ground.strategy_type)
-    best = None if not np.isfinite(table["t_stat"][ranked[0]]) else int(ranked[0])
-    if around is not None and best is not None:
-        best = around.recommended.combination
     check()
-    judged = _judged(asked, ground, grid, table, best, walked, around, ledger, check)
-    number = table["number"]
+    best = judged.candidate if np.isfinite(judged.t[judged.candidate]) else None
+    walked = [
+        found.returns(found.params(each.chosen), ground.tests[each.fold : each.fold + 1])
+        for each in judged.walk_forward.folds
+        if each.chosen is not None
+    ]
+    stitched = [] if best is None else [found.returns(found.params(best), ground.tests)]
+    bands = honesty.bands(_values(stitched), seed=asked.seed, check=check)
     result: dict[str, Any] = {
-        "results": [
-            _row(rank, grid, table, marks, int(row), len(ground.folds)) for rank, row in enumerate(ranked[:TOP], 1)
-        ],
-        "best_params": None if best is None else grid.combination(int(number[best])),
-        "folds": _folds(ground, grid, table, chosen, walked),
-        "evaluated": len(number),
-        "pruned": len(everything["number"]) - len(number),
+        "results": [found.row(rank, int(row)) for rank, row in enumerate(judged.order[:TOP], 1)],
+        "best_params": None if best is None else found.params(best),
+        "best_rank": None if best is None else int(np.flatnonzero(judged.order == best)[0]) + 1,
+        "best_because": None if around is None else around.text,
+        "folds": [found.fold(each) for each in judged.walk_forward.folds],
+        "verdict": judged.verdict.as_dict(),
+        "evaluated": len(found.table["number"]),
+        "pruned": len(everything["number"]) - len(found.table["number"]),
         "partial": not gathering.whole,
         "objective": asked.request["objective"],
-        "walk_forward": _walked(ground, grid, table, chosen, walked),
+        "walk_forward": {
+            **_summary(judged, walked, found.yearly),
+            "steadiness": [each.as_dict() for each in judged.steadiness],
+            "curve": _curve(walked),
+        },
+        "out_of_sample": {"t_stat": None if best is None else judged.t[best], "curve": _curve(stitched)},
+        "deflated_sharpe": judged.deflated.as_dict(),
+        "overfitting": None if judged.overfitting is None else judged.overfitting.as_dict(),
+        "monte_carlo": None if bands is None else bands.as_dict(),
         "sensitivity": None if around is None else _shown(around),
-        **judged,
+        "cpcv": found.paths(check),
     }
     return Outcome(
         result=plain(result),
-        best_sharpe=None if best is None else finite(table["oos_sharpe"][best]),
-        verdict=judged["verdict"]["outcome"],
+        best_sharpe=None if best is None else finite(found.table["oos_sharpe"][best]),
+        verdict=judged.verdict.outcome,
         trials=ledger,
     )
 
 
 def merged(gathering: Gathering) -> Columns:
-    """Return the columns of all chunks together, without the parameters, which the grid knows."""
+    """Return the columns of all chunks together, without the parameters, which the grid knows.
+
+    Raises:
+        OptimizationFailed: nothing was looked at.
+    """
     parts: list[Columns] = []
     for _, _, content in gathering.results():
         gathering.check()
         columns = unpacked(content)
-        parts.append({name: values for name, values in columns.items() if not name.startswith("param_")})
+        if columns:
+            parts.append({name: values for name, values in columns.items() if not name.startswith("param_")})
+    if not parts or all("pruned" in part and part["pruned"].all() for part in parts):
+        raise OptimizationFailed(
+            "No combination was looked at to the end. Widen the grid, or allow more trials.", code="NOTHING_EVALUATED"
+        )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -92,55 +121,129 @@ def _finished(table: Columns) -> Columns:
     return {name: values[kept] for name, values in table.items()}
 
 
-def _by_fold(table: Columns, name: str, folds: int) -> FloatArray:
-    return np.stack([table[f"fold_{fold + 1}_{name}"] for fold in range(folds)], axis=1)
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Everything that a search looked at to the end; a row is a place in its table."""
 
+    asked: Asked
+    ground: Ground
+    grid: Grid
+    table: Columns
 
-def _marks(table: Columns, folds: int) -> list[Any]:
-    """Return, for each mark, which combinations bear it: they are ranked after all others, and never scored as zero."""
-    return [
-        ("ruined", table["ruined"].astype(np.bool_)),
-        ("no_returns", ~np.isfinite(table["t_stat"])),
-        ("too_few_trades", table["trades"] < folds),
-    ]
+    @property
+    def yearly(self) -> float:
+        return float(np.sqrt(self.ground.settings.periods_per_year))
 
+    def params(self, row: int) -> dict[str, Any]:
+        """Return all parameters of a row."""
+        return self.grid.combination(int(self.table["number"][row]))
 
-def ranking(table: Columns, marks: list[Any]) -> Index:
-    """Return the rows by the t-statistic of their stitched out-of-sample returns, marked ones behind, ruined ones last."""
-    score = np.where(np.isfinite(table["t_stat"]), table["t_stat"], -np.inf)
-    ruined, nothing, few = (marked for _, marked in marks)
-    return np.lexsort((table["number"], -score, few, nothing, ruined)).astype(np.int64)
+    @cached_property
+    def combinations(self) -> list[dict[str, Any]]:
+        """What varies, of each row."""
+        varying = list(self.grid.axes)
+        return [
+            {name: params[name] for name in varying} for params in map(self.params, range(len(self.table["number"])))
+        ]
 
+    @cached_property
+    def axes(self) -> tuple[honesty.GridAxis, ...]:
+        known = {parameter.name: parameter for parameter in self.ground.strategy_type.parameters}
+        limits = {name: (known[name].minimum, known[name].maximum) for name in self.grid.axes}
+        return honesty.axes_of(self.combinations, limits)
 
-def _chosen(table: Columns, folds: int) -> Index:
-    """Return the row that each fold chose in sample, the first of equals; -1 where none has a score."""
-    scores = _by_fold(table, "train_score", folds)
-    known = np.where(np.isfinite(scores) & ~table["ruined"].astype(np.bool_)[:, None], scores, -np.inf)
-    rows = known.argmax(axis=0)
-    return np.where(np.isfinite(known[rows, np.arange(folds)]), rows, -1).astype(np.int64)
+    @property
+    def scores(self) -> FloatArray:
+        """What a plateau is made of: ruined ones have none."""
+        return np.where(self.table["ruined"].astype(np.bool_), np.nan, self.table["t_stat"])
 
+    def search(self) -> honesty.Search:
+        folds = self.ground.folds
+        blocks = self.ground.blocks
+        return honesty.Search(
+            axes=self.axes,
+            combinations=self.combinations,
+            in_sample=self._sums("in", np.array([fold.train for fold in folds])),
+            out_of_sample=self._sums("out", np.array([fold.test for fold in folds])),
+            blocks=self._sums("block", blocks) if len(blocks) else None,
+            trades=self.table["trades"].astype(np.int64),
+            ruined_in=self._by_fold(f"{INNER}ruined_in_", 0, "").astype(np.bool_),
+            ruined_out=self._by_fold(f"{INNER}ruined_out_", 0, "").astype(np.bool_),
+            chosen=self._chosen(),
+        )
 
-def _sensitivity(
-    asked: Asked, grid: Grid, table: Columns, marks: list[Any], strategy_type: StrategyType
-) -> honesty.Sensitivity | None:
-    if asked.request["search"] != "grid" or not grid.axes:
-        return None
-    known = {parameter.name: parameter for parameter in strategy_type.parameters}
-    combinations = [
-        {name: params[name] for name in grid.axes}
-        for params in (grid.combination(int(number)) for number in table["number"])
-    ]
-    limits = {name: (known[name].minimum, known[name].maximum) for name in grid.axes}
-    marked = np.any([rows for _, rows in marks], axis=0)
-    scores = np.where(marked, np.nan, table["t_stat"])
-    return honesty.sensitivity(honesty.axes_of(combinations, limits), combinations, scores, most_maps=SHOWN_MAPS)
+    def _sums(self, name: str, stretches: Index) -> honesty.Sums:
+        totals, squares = (
+            np.stack([self.table[f"{INNER}{name}_{part}_{what}"] for part in range(len(stretches))], axis=1)
+            for what in ("total", "squares")
+        )
+        return honesty.Sums(stretches[:, 1] - stretches[:, 0], totals, squares)
 
+    def _by_fold(self, before: str, first: int, after: str) -> NDArray[Any]:
+        return np.stack(
+            [self.table[f"{before}{first + fold}{after}"] for fold in range(len(self.ground.folds))], axis=1
+        )
 
-def _shown(around: honesty.Sensitivity) -> dict[str, Any]:
-    shown = around.as_dict()
-    shown["slices"] = [each for each in shown["slices"] if len(each["values"]) <= SHOWN_VALUES]
-    shown["maps"] = [each for each in shown["maps"] if len(each["x_values"]) * len(each["y_values"]) <= SHOWN_CELLS]
-    return shown
+    def _chosen(self) -> Index:
+        """Return the row that each fold chose in sample, the first of equals; -1 where none has a score.
+
+        By nothing that lies behind its training: what is ruined in its test may well have been chosen.
+        """
+        scores = self._by_fold("fold_", 1, "_train_score")
+        ruined = self._by_fold(f"{INNER}ruined_in_", 0, "").astype(np.bool_)
+        known = np.where(np.isfinite(scores) & ~ruined, scores, -np.inf)
+        rows = known.argmax(axis=0)
+        return np.where(np.isfinite(known[rows, np.arange(known.shape[1])]), rows, -1).astype(np.int64)
+
+    def returns(self, params: Mapping[str, Any], windows: NDArray[np.int64]) -> engine.Returns:
+        """Return what a combination makes per bar of these windows, one behind the other."""
+        ground = self.ground
+        return engine.returns(ground.strategy_type, params, ground.series, windows, ground.axis, ground.settings)
+
+    def row(self, rank: int, row: int) -> dict[str, Any]:
+        """Return one ranked result."""
+        folds = range(1, len(self.ground.folds) + 1)
+        return {
+            "rank": rank,
+            "params": self.params(row),
+            **{name: self.table[name][row] for name in _SHOWN},
+            "marks": self._marks(row),
+            "folds": [{"fold": fold, **self._figures(fold, row)} for fold in folds],
+        }
+
+    def _marks(self, row: int) -> list[str]:
+        """Return what makes the figures of a row worth little."""
+        marks = {
+            "ruined": bool(self.table["ruined"][row]),
+            "no_returns": not np.isfinite(self.table["t_stat"][row]),
+            "too_few_trades": self.table["trades"][row] < len(self.ground.folds),
+        }
+        return [name for name, marked in marks.items() if marked]
+
+    def _figures(self, fold: int, row: int | None) -> dict[str, Any]:
+        return {name: None if row is None else self.table[f"fold_{fold}_{name}"][row] for name in _FOLD}
+
+    def fold(self, said: honesty.Fold) -> dict[str, Any]:
+        """Return what a fold chose, and what became of it."""
+        cut, time = self.ground.folds[said.fold], self.ground.axis.time
+        return {
+            "fold": said.fold + 1,
+            "train_start": date_of(time[cut.train[0]]),
+            "train_end": date_of(time[cut.train[1] - 1]),
+            "test_start": date_of(time[cut.test[0]]),
+            "test_end": date_of(time[cut.test[1] - 1]),
+            "params": None if said.chosen is None else self.params(said.chosen),
+            **self._figures(said.fold + 1, said.chosen),
+            "degradation": said.degradation,
+            "rank": said.rank,
+        }
+
+    def paths(self, check: Any) -> dict[str, Any] | None:
+        """Return the paths of combinatorial cross-validation, where somebody asked for them."""
+        wanted = self.asked.request["cpcv"]
+        if wanted is None:
+            return None
+        return paths(self._sums("group", self.ground.groups), wanted["test_groups"], self.yearly, check)
 
 
 def _ledger(asked: Asked, table: Columns, ground: Ground) -> TrialRecord:
@@ -152,137 +255,37 @@ def _ledger(asked: Asked, table: Columns, ground: Ground) -> TrialRecord:
         source=request["source"],
         start=moment(request["start"]),
         end=moment(request["end"]),
-        hashes=table["hash"],
+        hashes=table[f"{INNER}hash"],
         ratios=table["oos_sharpe"] / np.sqrt(ground.settings.periods_per_year),
         periods=sum(last - first for first, last in (fold.test for fold in ground.folds)),
     )
 
 
-def _judged(
-    asked: Asked,
-    ground: Ground,
-    grid: Grid,
-    table: Columns,
-    best: int | None,
-    walked: honesty.WalkForward,
-    around: honesty.Sensitivity | None,
-    ledger: TrialRecord,
-    check: Callable[[], None],
-) -> dict[str, Any]:
-    """Return the verdict and the figures that it rests on."""
-    past = trials.tried(ledger, asked.created_at)
-    overfit = _overfitting(ground, table, check)
-    path = []
-    if best is not None:
-        path.append(_returns(ground, grid.combination(int(table["number"][best])), ground.tests))
-    returns = _values(path)
-    figures = honesty.moments(returns)
-    count = max(past.count, 1)
-    deflated = honesty.deflated_sharpe(figures, count, honesty.trial_variance(past.jobs, figures.count))
-    bands = honesty.bands(returns, seed=asked.seed, check=check)
-    own = None if around is None or best is None else around.recommended
-    evidence = honesty.Evidence(
-        dsr=deflated.dsr,
-        pbo=None if overfit is None else overfit.pbo,
-        probability_of_loss=None if overfit is None else overfit.probability_of_loss,
-        combinations=len(table["number"]),
-        trials=count,
-        sharpe=None if best is None else finite(table["oos_sharpe"][best]),
-        trades=0 if best is None else int(table["trades"][best]),
-        folds=len(ground.folds),
-        efficiency=walked.efficiency,
-        profitable_folds=walked.profitable,
-        plateau=None if own is None else own.ratio,
-        neighbours=0 if own is None else own.neighbours,
-        edges=() if around is None else around.edges,
-        ruined=best is not None and bool(table["ruined"][best]),
-    )
-    verdict = honesty.judge(evidence, honesty.Gate.clean(asked.request["gate"]))
-    return {
-        "verdict": verdict.as_dict(),
-        "overfitting": None if overfit is None else overfit.as_dict(),
-        "deflated_sharpe": {**vars(deflated), "trials": count, "returns": figures.count},
-        "monte_carlo": None if bands is None else bands.as_dict(),
-        "out_of_sample": {"t_stat": figures.t, "curve": _curve(path)},
-    }
-
-
-def _overfitting(ground: Ground, table: Columns, check: Callable[[], None]) -> honesty.Overfitting | None:
-    blocks = len(ground.blocks)
-    if not blocks or len(table["number"]) < 2:
-        return None
-    totals = np.stack([table[f"block_{block}_total"] for block in range(blocks)], axis=1)
-    squares = np.stack([table[f"block_{block}_squares"] for block in range(blocks)], axis=1)
-    return honesty.overfitting(ground.blocks[:, 1] - ground.blocks[:, 0], totals, squares, check=check)
-
-
-def _returns(ground: Ground, params: Mapping[str, Any], windows: NDArray[np.int64]) -> engine.Returns:
-    return engine.returns(ground.strategy_type, params, ground.series, windows, ground.axis, ground.settings)
-
-
-def _values(path: Sequence[engine.Returns]) -> FloatArray:
-    return np.concatenate([part.value for part in path]) if path else np.zeros(0)
-
-
-def _row(rank: int, grid: Grid, table: Columns, marks: list[Any], row: int, folds: int) -> dict[str, Any]:
-    return {
-        "rank": rank,
-        "params": grid.combination(int(table["number"][row])),
-        **{name: table[name][row] for name in _SHOWN},
-        "marks": [name for name, marked in marks if marked[row]],
-        "folds": [
-            {"fold": fold, **{name: table[f"fold_{fold}_{name}"][row] for name in _FOLD}}
-            for fold in range(1, folds + 1)
-        ],
-    }
-
-
-def _folds(
-    ground: Ground, grid: Grid, table: Columns, chosen: Index, walked: honesty.WalkForward
-) -> list[dict[str, Any]]:
-    """Return what each fold chose, and what became of it."""
-    found = []
-    for fold, (cut, said) in enumerate(zip(ground.folds, walked.folds, strict=True)):
-        row = int(chosen[fold])
-        found.append(
-            {
-                "fold": fold + 1,
-                "train_start": date_of(ground.axis.time[cut.train[0]]),
-                "train_end": date_of(ground.axis.time[cut.train[1] - 1]),
-                "test_start": date_of(ground.axis.time[cut.test[0]]),
-                "test_end": date_of(ground.axis.time[cut.test[1] - 1]),
-                "params": None if row < 0 else grid.combination(int(table["number"][row])),
-                **{name: None if row < 0 else table[f"fold_{fold + 1}_{name}"][row] for name in _FOLD},
-                "degradation": said.degradation,
-                "rank": said.rank,
-            }
-        )
-    return found
-
-
-def _walked(ground: Ground, grid: Grid, table: Columns, chosen: Index, walked: honesty.WalkForward) -> dict[str, Any]:
+def _summary(judged: honesty.Assessment, path: Sequence[engine.Returns], yearly: float) -> dict[str, Any]:
     """Return what the folds' choices came to, one after the other: the only curve that nobody could have fitted."""
-    taken = [(fold, int(row)) for fold, row in enumerate(chosen) if row >= 0]
-    params = [grid.combination(int(table["number"][row])) for _, row in taken]
-    path = [
-        _returns(ground, each, ground.tests[fold : fold + 1]) for (fold, _), each in zip(taken, params, strict=True)
-    ]
     returns = _values(path)
-    figures = honesty.moments(returns)
-    yearly = float(np.sqrt(ground.settings.periods_per_year))
-    axes = honesty.axes_of([{name: each[name] for name in grid.axes} for each in params]) if grid.axes else ()
+    figures, walked = honesty.moments(returns), judged.walk_forward
     return {
         "efficiency": walked.efficiency,
-        "in_sample_sharpe": walked.in_sample,
-        "out_of_sample_sharpe": walked.out_of_sample,
+        "in_sample_sharpe": None if walked.in_sample is None else walked.in_sample * yearly,
+        "out_of_sample_sharpe": None if walked.out_of_sample is None else walked.out_of_sample * yearly,
         "profitable_folds": walked.profitable,
         "rank_correlation": walked.correlation,
         "t_stat": figures.t,
         "sharpe": None if figures.sharpe is None else figures.sharpe * yearly,
         "total_return": float(np.prod(1 + returns) - 1),
-        "steadiness": [each.as_dict() for each in honesty.steadiness(axes, params)] if params else [],
-        "curve": _curve(path),
     }
+
+
+def _shown(around: honesty.Sensitivity) -> dict[str, Any]:
+    shown = around.as_dict()
+    shown["slices"] = [each for each in shown["slices"] if len(each["values"]) <= SHOWN_VALUES]
+    shown["maps"] = [each for each in shown["maps"] if len(each["x_values"]) * len(each["y_values"]) <= SHOWN_CELLS]
+    return shown
+
+
+def _values(path: Sequence[engine.Returns]) -> FloatArray:
+    return np.concatenate([part.value for part in path]) if path else np.zeros(0)
 
 
 def _curve(path: Sequence[engine.Returns]) -> list[dict[str, Any]]:

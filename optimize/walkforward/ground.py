@@ -28,6 +28,7 @@ class Ground:
         folds: stretches of the axis.
         windows: int64[2 * folds, symbols, 2], the trainings and then the tests.
         blocks: stretches of the axis for CSCV, int64[blocks, 2]; none where the axis is too short.
+        groups: likewise for combinatorial cross-validation; none where nobody asked for it.
     """
 
     strategy_type: StrategyType
@@ -36,6 +37,7 @@ class Ground:
     folds: tuple[engine.Fold, ...]
     windows: IntArray
     blocks: IntArray
+    groups: IntArray
     settings: engine.Settings
 
     @property
@@ -57,7 +59,7 @@ def ground_of(asked: Asked, check: Callable[[], None] = lambda: None) -> Ground:
 
 _READ = (
     "strategy_type", "start", "end", "n_splits", "train_ratio", "anchored", "embargo", "costs", "initial_cash",
-    "direction", "stop_loss", "take_profit", "periods_per_year", "warm_up",
+    "direction", "cpcv", "stop_loss", "take_profit", "periods_per_year", "warm_up",
 )  # fmt: skip
 
 
@@ -79,16 +81,23 @@ def _made(asked: Mapping[str, Any], bars: list[Any]) -> Ground:
     axis = engine.make_axis(series, data.to_ns(moment(asked["start"])), data.to_ns(moment(asked["end"])))
     folds = tuple(engine.folds(axis, asked["n_splits"], asked["train_ratio"], asked["anchored"], asked["embargo"]))
     windows = axis.windows([fold.train for fold in folds] + [fold.test for fold in folds])
-    bounds = block_bounds(len(axis), blocks_for(len(axis)) or 1)
+    blocks = blocks_for(len(axis))
+    groups = asked["cpcv"]["groups"] if asked["cpcv"] else 0
     return Ground(
         strategy_type=strategy_types.get(asked["strategy_type"]),
         series=series,
         axis=axis,
         folds=folds,
         windows=windows,
-        blocks=np.stack((bounds[:-1], bounds[1:]), axis=1) if len(bounds) > 2 else np.zeros((0, 2), dtype=np.int64),
+        blocks=_stretches(len(axis), blocks),
+        groups=_stretches(len(axis), groups),
         settings=settings_of(asked),
     )
+
+
+def _stretches(length: int, count: int) -> IntArray:
+    bounds = block_bounds(length, count) if count else np.zeros(1, dtype=np.int64)
+    return np.stack((bounds[:-1], bounds[1:]), axis=1)
 
 
 def settings_of(request: Mapping[str, Any]) -> engine.Settings:

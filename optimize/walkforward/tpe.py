@@ -24,6 +24,7 @@ from optuna.trial import TrialState
 
 from optimize import engine
 from optimize.honesty import sharpe_from_sums
+from optimize.matrix import INNER
 from optimize.walkforward.chunks import Columns, evaluated, mean_over_symbols, packed, unpacked, unpacked_notes
 from optimize.walkforward.grids import Grid, grid_of
 from optimize.walkforward.ground import Ground, ground_of
@@ -179,7 +180,7 @@ class _Search:
 
 def _blanked(table: Columns) -> Columns:
     """Return a row that says that this was tried, and nothing of how it did."""
-    kept = ("number", "hash")
+    kept = ("number", f"{INNER}hash")
     blank = {
         name: values
         if name in kept or name.startswith("param_")

@@ -129,6 +129,12 @@ def test_another_rank_than_the_judged_one_is_not_promoted(api: Api, job: Optimiz
     assert strategy.param == {"quick": 5, "slow": 20}
 
 
+def test_a_gate_that_was_made_looser_promotes_nothing(api: Api, trader: AbstractBaseUser, strategy: Strategy) -> None:
+    for gate, status in (({"max_pbo": 0.5}, 403), ({"min_dsr": 0.6}, 403), ({"min_dsr": 0.99, "max_pbo": 0.1}, 200)):
+        job = job_of(trader, request={"symbols": ["IBM"], "gate": gate})
+        assert apply(api("trader"), job, strategy).status_code == status
+
+
 def test_symbols_that_the_search_never_saw_are_not_promoted(api: Api, job: OptimizationJob, strategy: Strategy) -> None:
     Strategy.objects.filter(pk=strategy.pk).update(symbols=["IBM", "AAPL"])
     answer = apply(api("trader"), job, strategy)

@@ -131,6 +131,9 @@ def _errors(api: Api, **changes: Any) -> dict[str, str]:
         ({"take_profit": 1.5, "direction": "long_short"}, {"take_profit": "invalid"}),
         ({"seed": -1}, {"seed": "min_value"}),
         ({"cpcv": {"groups": 4, "test_groups": 4}}, {"cpcv/test_groups": "invalid"}),
+        ({"cpcv": {"groups": 12}, "start": "2009-01-01", "n_splits": 1}, {"cpcv/groups": "FOLD_TOO_SHORT"}),
+        ({"gate": "open"}, {"gate": "INVALID"}),
+        ({"gate": {"min_dsr": 0.1, "luck": 1}}, {"gate/min_dsr": "INVALID", "gate/luck": "INVALID"}),
         ({"surprise": 1}, {"surprise": "unknown_field"}),
     ],
 )  # fmt: skip
