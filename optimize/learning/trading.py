@@ -16,7 +16,7 @@ from market.bars import Bars, FloatArray, TimeArray
 from optimize.learning.reading import Reader
 
 IntArray = NDArray[np.int64]
-TRADING = ("total_return", "sharpe", "t_stat", "max_drawdown", "exposure", "entries")
+TRADING = ("total_return", "sharpe", "t_stat", "max_drawdown", "exposure", "trades")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def follow(market: Market, probability: FloatArray, config: SignalConfig) -> tup
     return returns, held
 
 
-def statistics(returns: FloatArray, exposure: float, entries: int, periods_per_year: float) -> dict[str, float]:
+def statistics(returns: FloatArray, exposure: float, trades: int, periods_per_year: float) -> dict[str, float]:
     """Return the figures of TRADING over per-bar returns; NaN where the returns do not vary."""
     count = len(returns)
     deviation = float(returns.std(ddof=1)) if count > 1 else 0.0
@@ -115,5 +115,5 @@ def statistics(returns: FloatArray, exposure: float, entries: int, periods_per_y
         "t_stat": ratio * math.sqrt(count),
         "max_drawdown": float((1.0 - equity / peaks).max()),
         "exposure": exposure,
-        "entries": float(entries),
+        "trades": float(trades),
     }

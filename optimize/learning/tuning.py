@@ -146,9 +146,9 @@ def evaluate(
             for place, used_here, probability in zip(places, used, probabilities, strict=True):
                 labelled = panel.labelled[part.tested]
                 found = dict(classification(panel.up[part.tested][labelled], probability[labelled]))
-                earned, bars_held, bars_there, entries = _trade(panel, plan.signal, part, probability)
+                earned, bars_held, bars_there, trades = _trade(panel, plan.signal, part, probability)
                 exposure = bars_held / bars_there if bars_there else 0.0
-                found |= statistics(earned, exposure, entries, plan.periods_per_year)
+                found |= statistics(earned, exposure, trades, plan.periods_per_year)
                 for name, value in found.items():
                     figures[name][place, number] = value
                 returns[place, span] = earned
@@ -204,9 +204,9 @@ def in_sample(
         for _, _, _, probabilities in _fitted(panel, plan, part, (params,), check, on=seen.tested):
             known = panel.labelled[seen.tested]
             figures = dict(classification(panel.up[seen.tested][known], probabilities[0][known]))
-            earned, bars_held, bars_there, entries = _trade(panel, plan.signal, seen, probabilities[0])
+            earned, bars_held, bars_there, trades = _trade(panel, plan.signal, seen, probabilities[0])
             exposure = bars_held / bars_there if bars_there else 0.0
-            found.append(figures | statistics(earned, exposure, entries, plan.periods_per_year))
+            found.append(figures | statistics(earned, exposure, trades, plan.periods_per_year))
     return found
 
 
@@ -292,10 +292,10 @@ def _runs(family: Family, chosen: Sequence[Combination]) -> list[list[int]]:
 def _trade(
     panel: Panel, signal: SignalConfig, part: _Prepared, probability: FloatArray
 ) -> tuple[FloatArray, int, int, int]:
-    """Return the mean return per bar of the test, bars held, bars there were, and entries, over all symbols."""
+    """Return the mean return per bar of the test, bars held, bars there were, and closed trades, over all symbols."""
     total = np.zeros(len(part.bars))
     symbols, bars = panel.symbol[part.tested], panel.bar[part.tested]
-    held_bars = entries = 0
+    held_bars = trades = 0
     for number, one in enumerate(part.markets):
         own = symbols == number
         says = np.full(one.stop - one.start, np.nan)
@@ -303,8 +303,8 @@ def _trade(
         returns, held = follow(one, says, signal)
         total[one.place] += returns
         held_bars += int(held.sum())
-        entries += int(np.count_nonzero(held[1:] & ~held[:-1]))
-    return total / np.maximum(part.bars, 1), held_bars, int(part.bars.sum()), entries
+        trades += int(np.count_nonzero(held[:-1] & ~held[1:]))
+    return total / np.maximum(part.bars, 1), held_bars, int(part.bars.sum()), trades
 
 
 def _whole(
@@ -330,8 +330,8 @@ def _whole(
     for place in range(count):
         bars_held, bars_there = held[place].sum(axis=0)
         exposure = bars_held / bars_there if bars_there else 0.0
-        entries = int(figures["entries"][place].sum())
-        found = statistics(returns[place], exposure, entries, plan.periods_per_year)
+        trades = int(figures["trades"][place].sum())
+        found = statistics(returns[place], exposure, trades, plan.periods_per_year)
         for name, value in found.items():
             whole[name][place] = value
     return whole
