@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from optimize import services
-from optimize.models import OptimizationChunk, OptimizationJob, TrialRecord
+from optimize.models import OptimizationChunk, OptimizationJob, TrialRecord, TunedModel
 from tradingsite.common.console import LedgerAdmin, actor_of
 from tradingsite.common.errors import AppError
 from tradingsite.common.roles import Role, role_of
@@ -92,3 +92,17 @@ class TrialRecordAdmin(LedgerAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
         return rows.defer("hashes")
+
+
+@admin.register(TunedModel)
+class TunedModelAdmin(LedgerAdmin):
+    list_display: ClassVar = ["name", "model_type", "verdict", "trained_from", "trained_until", "created_at"]
+    list_filter: ClassVar = ["model_type", "verdict"]
+    search_fields: ClassVar = ["id", "name", "digest"]
+    date_hierarchy = "created_at"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        if getattr(request.resolver_match, "url_name", "") == "optimize_tunedmodel_changelist":
+            return rows.defer("description", "figures")
+        return rows

@@ -1,6 +1,13 @@
 """What can go wrong with a job of the optimiser, by code."""
 
-from tradingsite.common.errors import AppError, Conflict, NotFound, PermissionDenied, TooManyRequests
+from tradingsite.common.errors import (
+    AppError,
+    Conflict,
+    NotFound,
+    PermissionDenied,
+    TooManyRequests,
+    ValidationFailed,
+)
 
 
 class OptimizationNotFound(NotFound):
@@ -33,6 +40,22 @@ class OptimizerBusy(TooManyRequests):
 
 class StrategyWithoutSignal(AppError):
     code, status, title = "STRATEGY_WITHOUT_SIGNAL", 422, "The strategy has no signal step"
+
+
+class ModelUnknown(NotFound):
+    code, title = "MODEL_UNKNOWN", "There is no such model"
+
+
+class ModelReferenceUnknown(ValidationFailed):
+    code, title = "MODEL_UNKNOWN", "There is no such model"
+
+
+class ModelTimeframeWrong(Conflict):
+    code, title = "MODEL_TIMEFRAME_WRONG", "The model was trained on bars of another length"
+
+
+class ModelInSample(Conflict):
+    code, title = "MODEL_IN_SAMPLE", "The model was trained on these bars"
 
 
 class OptimizationFailed(AppError):

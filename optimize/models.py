@@ -182,3 +182,36 @@ class TrialRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} trials of {self.strategy_type}"
+
+
+class TunedModel(Entity):
+    """A model that a job trained, ready to forecast; its file stands in the store under its digest."""
+
+    name = models.CharField(max_length=100)
+    job = models.OneToOneField(OptimizationJob, null=True, blank=True, on_delete=models.SET_NULL, related_name="model")
+    model_type = models.CharField(max_length=40)
+    digest = models.CharField(max_length=64, help_text="SHA-256 of its file.")
+    size = models.PositiveIntegerField(help_text="Bytes of its file.")
+    description = models.JSONField(default=dict, help_text="Features, parameters, data and versions, as in the file.")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 over the data that it learnt from.")
+    trained_from = models.DateTimeField()
+    trained_until = models.DateTimeField(help_text="The last bar that its training looked at; it knows all until then.")
+    warm_up = models.PositiveIntegerField(help_text="Bars before its first forecast.")
+    verdict = models.CharField(max_length=8, blank=True, default="")
+    figures = models.JSONField(default=dict, help_text="Out of sample, of the combination that was chosen.")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
+
+    class Meta:
+        db_table = "tuned_model"
+        ordering: ClassVar = ["-created_at", "-id"]
+        indexes: ClassVar = [models.Index(fields=["-created_at", "-id"], name="tuned_model_created")]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(trained_until__gte=models.F("trained_from")), name="tuned_model_period"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

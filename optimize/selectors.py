@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from optimize.choices import JobStatus
-from optimize.errors import OptimizationNotFound
-from optimize.models import FRESH, OptimizationChunk, OptimizationJob, TrialRecord
+from optimize.errors import ModelUnknown, OptimizationNotFound
+from optimize.models import FRESH, OptimizationChunk, OptimizationJob, TrialRecord, TunedModel
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.roles import Role
@@ -78,3 +78,21 @@ def trials_of(
     # Which symbols a row has is looked at here: neither database finds a member of a JSON list by an index of the other.
     near = [pk for pk, names in rows.values_list("pk", "symbols") if wanted & set(names)]
     return list(rows.filter(pk__in=near))
+
+
+def tuned_models() -> QuerySet[TunedModel]:
+    """Return the models that were tuned, the newest first."""
+    rows: QuerySet[TunedModel] = TunedModel.objects.order_by("-created_at", "-id")
+    return rows
+
+
+def model_get(model_id: UUID) -> TunedModel:
+    """Return one model.
+
+    Raises:
+        ModelUnknown: when there is none.
+    """
+    model = TunedModel.objects.filter(pk=model_id).first()
+    if model is None:
+        raise ModelUnknown(f"There is no tuned model {model_id}; GET /api/models lists those there are.")
+    return model

@@ -1,9 +1,11 @@
 from optimize.api.inspection import LookaheadView, ParityView, RecursiveView, StrategyBacktestView
+from optimize.api.models import OptimizeModelView, TunedModelViewSet
 from optimize.api.views import OptimizationViewSet, OptimizeStrategyView
 from tradingsite.common.api.routing import Router, route
 
 router = Router()
 router.register("optimize", OptimizationViewSet, "optimization")
+router.register("models", TunedModelViewSet, "tuned-model")
 
 urlpatterns = [
     route("optimize/strategy", OptimizeStrategyView, "optimize-strategy"),
@@ -11,5 +13,6 @@ urlpatterns = [
     route("optimize/recursive", RecursiveView, "optimize-recursive"),
     route("optimize/parity", ParityView, "optimize-parity"),
     route("strategies/(?P<strategy_id>[^/]+)/backtest", StrategyBacktestView, "strategy-backtest"),
+    route("optimize/model", OptimizeModelView, "optimize-model"),
     *router.urls,
 ]

@@ -24,7 +24,7 @@ from executions.kafka.models import InboxMessage, ParkedRecord
 from executions.models import EarlierTask, Payload, RunEnding, StepExecution, WorkerHeartbeat, WorkflowExecution
 from executions.news import stream_of
 from market.models import BarImport, DataSource, Instrument
-from optimize.models import OptimizationChunk, OptimizationJob, TrialRecord
+from optimize.models import OptimizationChunk, OptimizationJob, TrialRecord, TunedModel
 from optimize.walkforward.chunks import packed
 from portfolio import services as portfolio
 from portfolio.models import (
@@ -116,6 +116,7 @@ class Rows:
         self.run = WorkflowExecution.objects.earliest("created_at")
         self.agent = Agent.objects.earliest("created_at")
         self.job = OptimizationJob.objects.earliest("created_at")
+        self.model = TunedModel.objects.earliest("created_at")
         self.crontab = CrontabSchedule.objects.earliest("pk")
         self.clocked = ClockedSchedule.objects.earliest("pk")
         self._version(self.workflow, 2, None)
@@ -155,6 +156,10 @@ class Rows:
         TrialRecord.objects.create(
             job=job, strategy_type="momentum", symbols=["SPY"], timeframe="1d", start=now, end=now, count=0, hashes=b""
         )
+        TunedModel.objects.create(
+            name="A model", job=job, model_type="xgboost", digest="0" * 64, size=1, fingerprint="0" * 64,
+            trained_from=now, trained_until=now, warm_up=1, created_by=author,
+        )  # fmt: skip
 
     def _access(self, author: AbstractBaseUser) -> None:
         author.groups.add(Group.objects.create(name=f"group{self.count}"))  # type: ignore[attr-defined]

@@ -157,6 +157,9 @@ API = (
     Case("GET /optimize/{pk}", _pk("job"), grows=False),
     Case("GET /optimize/{pk}/matrix", _pk("job"), grows=False),
     Case("GET /optimize/{pk}/matrix.csv", _pk("job"), grows=False),
+    Case("GET /models"),
+    Case("GET /models", query="?model_type=xgboost"),
+    Case("GET /models/{pk}", _pk("model"), grows=False),
 )
 # The same for everybody, and made without the database.
 API_WITHOUT_ROWS = {"GET /docs", "GET /redoc", "GET /api/schema"}
