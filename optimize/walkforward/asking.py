@@ -63,6 +63,7 @@ def plan(body: Mapping[str, Any]) -> Plan:
         )
     search, max_trials = body["search"], body.get("max_trials")
     if grid is not None:
+        errors += _objections(strategy_type, grid, start)
         errors += _search_errors(search, max_trials, grid)
     if errors or grid is None or chosen is None or gate is None:
         raise ValidationFailed(errors=errors)
@@ -132,6 +133,20 @@ def _costs_errors(body: Mapping[str, Any]) -> list[FieldError]:
     if body["direction"] == "long_short" and take_profit is not None and take_profit >= 1:
         return [FieldError("take_profit", "invalid", "Must be below 1 where short positions are traded.")]
     return []
+
+
+def _objections(strategy_type: StrategyType, grid: Grid, start: datetime) -> list[FieldError]:
+    """Return what speaks against judging the things that the combinations name on this period."""
+    errors: list[FieldError] = []
+    for name in strategy_type.references:
+        if name not in grid.axes:
+            errors.append(FieldError(f"param_grid/{name}", "required", "Has no default; name at least one."))
+            continue
+        for value in grid.axes[name]:
+            params = {**grid.at(0), name: value}
+            found = _tried(errors, lambda params=params: strategy_type.objection(params, start))
+            errors += [found] if found is not None else []
+    return errors
 
 
 def _search_errors(search: str, max_trials: int | None, grid: Grid) -> list[FieldError]:

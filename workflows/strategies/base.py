@@ -7,8 +7,10 @@ neither does one whose figures are not yet warmed up; the arrays are as long as 
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -18,13 +20,18 @@ from market.bars import Bars
 from tradingsite.common.errors import FieldError, ValidationFailed
 from workflows.strategies.rules import BoolArray, Columns, FloatArray, Params, Rule, Value, evaluate
 
+_REFERENCE = re.compile(r"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
 
 @dataclass(frozen=True)
 class Parameter:
-    """One knob: `minimum` and `maximum` are inclusive and bind numbers only; `choices` bind `choice` only."""
+    """One knob: `minimum` and `maximum` are inclusive and bind numbers only; `choices` bind `choice` only.
+
+    A `reference` is the id of something that a higher floor keeps; it has no default and must always be given.
+    """
 
     name: str
-    kind: Literal["int", "float", "choice", "bool"]
+    kind: Literal["int", "float", "choice", "bool", "reference"]
     default: Value
     help: str
     minimum: float | None = None
@@ -45,6 +52,10 @@ class Parameter:
             if value not in self.choices:
                 raise ValueError(f"Must be one of {', '.join(self.choices)}.")
             return str(value)
+        if self.kind == "reference":
+            if not isinstance(value, str) or not _REFERENCE.fullmatch(value):
+                raise ValueError(f"Must be an id such as 01890a5d-ac96-774b-bcce-b302099a8057. {self.help}")
+            return value.lower()
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError("Must be a number.")
         if self.kind == "int" and value != int(value):
@@ -57,6 +68,8 @@ class Parameter:
 
     def schema(self) -> dict[str, Any]:
         """Return the parameter as JSON Schema."""
+        if self.kind == "reference":
+            return {"type": "string", "format": "uuid", "description": self.help}
         kinds = {"int": "integer", "float": "number", "choice": "string", "bool": "boolean"}
         result: dict[str, Any] = {"type": kinds[self.kind], "default": self.default, "description": self.help}
         if self.minimum is not None:
@@ -119,6 +132,9 @@ class StrategyType:
         warm_up: bars that must be there before the first bar that may give a signal.
         rule: when it enters and leaves, from cleaned params; the only place that says so.
         reading: what to tell people about the same columns; never asked where signals alone are wanted.
+        objection: why cleaned params must not be judged on bars that open from a moment on, such as a model on the bars
+            that it learnt from; None where nothing speaks against it. Raises ValidationFailed for a reference to
+            something that is not there.
     """
 
     slug: str
@@ -130,6 +146,12 @@ class StrategyType:
     warm_up: Callable[[Params], int]
     rule: Callable[[Params], Rule]
     reading: Callable[[Columns, Params], Reading]
+    objection: Callable[[Params, datetime], FieldError | None] = lambda params, first: None
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The parameters that name something kept elsewhere; they have no default."""
+        return tuple(parameter.name for parameter in self.parameters if parameter.kind == "reference")
 
     def clean(self, params: Mapping[str, Any], pointer: str = "params") -> dict[str, Value]:
         """Return every parameter in its type, defaults filled in.
