@@ -5,8 +5,8 @@ strategy by name.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,11 +39,20 @@ class Column:
     params: tuple[tuple[str, Value], ...] = ()
     output: str = ""
     shift: int = 0
+    _hash: int = field(init=False, repr=False, compare=False, default=0)
 
     def __post_init__(self) -> None:
         if self.shift < 0:
             raise ValueError("a column may not look ahead: shift must be 0 or more")
         object.__setattr__(self, "params", tuple(sorted(self.params)))
+        # Kept, since a search looks the same few columns up a hundred thousand times.
+        object.__setattr__(self, "_hash", hash((self.name, self.params, self.output, self.shift)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Column, (self.name, self.params, self.output, self.shift)  # another process hashes strings otherwise
 
     @classmethod
     def of(cls, name: str, *, output: str = "", shift: int = 0, **params: Value) -> "Column":
@@ -51,8 +60,7 @@ class Column:
         return cls(name, tuple(params.items()), output, shift)
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """`left` > `right` where `above`, else `left` < `right`. Equal figures are neither."""
 
     left: Column
@@ -121,35 +129,41 @@ class Columns:
             KeyError: for an output that it does not have.
         """
         values = self._unshifted(column)
-        if column.shift == 0 or len(values) == 0:
+        if column.shift == 0:
             return values
         result = np.full(len(values), np.nan)
-        result[column.shift :] = values[: -column.shift]
+        result[column.shift :] = values[: max(0, len(values) - column.shift)]
         result.flags.writeable = False
         return result
 
     def _unshifted(self, column: Column) -> FloatArray:
-        if column.name in PRICES:
-            price: FloatArray = getattr(self.bars, column.name)
-            return price
         key = (column.name, column.params)
         if key not in self._outputs:
-            self._outputs[key] = self._compute(column.name, dict(column.params))
+            self._outputs[key] = outputs_of(column.name, dict(column.params), self.bars)
         outputs = self._outputs[key]
         return outputs[column.output] if column.output else next(iter(outputs.values()))
 
-    def _compute(self, name: str, params: Params) -> Mapping[str, FloatArray]:
-        if name in INDICATORS:
-            outputs: Mapping[str, FloatArray] = compute(name, self.bars, params)
-        else:
-            outputs = column_sources.get(name).compute(self.bars, params)
-        kept: dict[str, FloatArray] = {}
-        for output, values in outputs.items():
-            if len(values) != len(self.bars):
-                raise ValueError(f"column {name!r} has {len(values)} figures for {len(self.bars)} bars")
-            kept[output] = values.view()
-            kept[output].flags.writeable = False
-        return kept
+
+def outputs_of(name: str, params: Params, bars: Bars) -> Mapping[str, FloatArray]:
+    """Return what `name` (see `Column`) puts out over `bars`, by output, the main one first; read-only arrays.
+
+    Raises:
+        UnknownName: for a name that is neither a price, an indicator nor a registered source.
+        IndicatorParamsInvalid: for parameters that are not the indicator's.
+    """
+    if name in INDICATORS:
+        outputs: Mapping[str, FloatArray] = compute(name, bars, params)
+    elif name in PRICES:
+        outputs = {"": getattr(bars, name)}
+    else:
+        outputs = column_sources.get(name).compute(bars, params)
+    kept: dict[str, FloatArray] = {}
+    for output, values in outputs.items():
+        if len(values) != len(bars):
+            raise ValueError(f"column {name!r} has {len(values)} figures for {len(bars)} bars")
+        kept[output] = values.view()
+        kept[output].flags.writeable = False
+    return kept
 
 
 def sound_bars(bars: Bars) -> BoolArray:
