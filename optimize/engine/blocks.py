@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.bars import FloatArray
-from optimize.engine.kernels.words import compare, known_bits
+from optimize.engine.kernels.words import compare
 from optimize.engine.plan import Plan, part
 from optimize.engine.series import Series, WordArray
+from workflows.strategies.rules import Value, outputs_of
 
 # Bytes of figures and of masks that one piece may hold, and bars times combinations that it may walk: a tenth of a
 # second or so, so that whoever asks to stop is heard.
@@ -34,21 +35,31 @@ class Masks:
 
 
 def table_of(plan: Plan, series: Series) -> FloatArray:
-    """Return the figures of the plan's columns, float64[columns, n], NaN where they are not finite."""
-    table = np.empty((len(plan.columns), len(series)))
+    """Return the figures of the plan's columns, float64[columns, 64 * words], filled up with NaN."""
+    count = len(series)
+    table = np.empty((len(plan.columns), 64 * len(series.sound)))
+    table[:, count:] = np.nan
+    rows: dict[tuple[str, tuple[tuple[str, Value], ...]], list[int]] = {}
     for row, column in enumerate(plan.columns):
-        table[row] = series.columns.get(column)
-    table[np.isinf(table)] = np.nan
+        rows.setdefault((column.name, column.params), []).append(row)
+    # Each is let go when its rows are filled: a search may ask for more figures than there is memory for.
+    for (name, params), numbers in rows.items():
+        outputs = outputs_of(name, dict(params), series.bars)
+        main = next(iter(outputs))
+        for row in numbers:
+            column = plan.columns[row]
+            shift = min(column.shift, count)
+            table[row, :shift] = np.nan
+            table[row, shift:count] = outputs[column.output or main][: count - shift]
     return table
 
 
 def masks_of(plan: Plan, table: FloatArray) -> Masks:
     """Return what the plan's pairs say over `table`, whose rows are the plan's columns."""
-    words = (table.shape[1] + 63) // 64
+    words = table.shape[1] // 64
     masks = np.empty((2 * len(plan.left), words), dtype=np.uint64)
     known = np.empty((len(plan.columns), words), dtype=np.uint64)
-    compare(table, plan.left, plan.right, plan.level, masks)
-    known_bits(table, known)
+    compare(table, plan.left, plan.right, plan.level, masks, known)
     return Masks(masks, known)
 
 

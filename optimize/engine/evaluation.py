@@ -34,11 +34,6 @@ def account_of(settings: Settings) -> FloatArray:
     )
 
 
-def prices_of(series: Series) -> FloatArray:
-    """Return open, high, low and mark as one table, float64[4, n]."""
-    return np.stack((series.open, series.high, series.low, series.mark))
-
-
 def checked_windows(windows: NDArray[np.integer], series: Sequence[Series]) -> IntArray:
     """Return `windows` as int64[W, S, 2].
 
@@ -109,7 +104,11 @@ def _walk(
         plan.asked,
         plan.shape,
         plan.known,
-        prices_of(series),
+        series.prices,
+        series.ledger.entering,
+        series.ledger.leaving,
+        series.ledger.blocks,
+        series.ledger.largest,
         account,
         settings.periods_per_year,
         np.ascontiguousarray(windows),

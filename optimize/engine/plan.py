@@ -1,5 +1,6 @@
 """The rules of many combinations as numbers: every column, every comparison once, and who asks for which."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -47,13 +48,18 @@ class _Encoder:
         self.columns: dict[Column, int] = {}
         self.pairs: dict[tuple[int, int, float], int] = {}
 
-    def column(self, column: Column) -> int:
-        return self.columns.setdefault(column, len(self.columns))
-
-    def mask(self, comparison: Comparison) -> int:
-        left, right = self.column(comparison.left), comparison.right
-        key = (left, self.column(right), 0.0) if isinstance(right, Column) else (left, -1, float(right))
-        return 2 * self.pairs.setdefault(key, len(self.pairs)) + (0 if comparison.above else 1)
+    def mask(self, comparison: Comparison, rows: dict[int, None]) -> int:
+        """Return the number of the comparison's mask, and note the rows that it looks at in `rows`."""
+        columns, (left, above, right) = self.columns, comparison
+        row = columns.setdefault(left, len(columns))
+        rows[row] = None
+        if isinstance(right, Column):
+            other = columns.setdefault(right, len(columns))
+            rows[other] = None
+            key = (row, other, 0.0)
+        else:
+            key = (row, -1, float(right))
+        return 2 * self.pairs.setdefault(key, len(self.pairs)) + (0 if above else 1)
 
 
 def encode(strategy_type: StrategyType, combinations: Sequence[Params]) -> Plan:
@@ -65,9 +71,10 @@ def encode(strategy_type: StrategyType, combinations: Sequence[Params]) -> Plan:
     known: list[list[int]] = []
     for params in combinations:
         rule = make(params)
-        asked.append([encoder.mask(comparison) for comparison in rule.entries + rule.exits])
+        rows: dict[int, None] = {}
+        asked.append([encoder.mask(comparison, rows) for comparison in rule.entries + rule.exits])
         shape.append((len(rule.entries), rule.entries_needed, len(rule.exits), rule.exits_needed))
-        known.append([encoder.columns[column] for column in rule.columns()])
+        known.append(list(rows))
     pairs = np.array(list(encoder.pairs), dtype=np.float64).reshape(-1, 3)
     return Plan(
         columns=tuple(encoder.columns),
@@ -81,8 +88,12 @@ def encode(strategy_type: StrategyType, combinations: Sequence[Params]) -> Plan:
 
 
 def _padded(rows: list[list[int]]) -> Index:
-    width = max((len(row) for row in rows), default=0)
-    return np.array([row + [-1] * (width - len(row)) for row in rows], dtype=np.int32).reshape(len(rows), width)
+    """Return the rows one under the other, filled up with -1."""
+    width = max(map(len, rows), default=0)
+    if any(len(row) != width for row in rows):
+        rows = [row + [-1] * (width - len(row)) for row in rows]
+    # Flat, since NumPy takes its time over lists in lists.
+    return np.array(list(itertools.chain.from_iterable(rows)), dtype=np.int32).reshape(len(rows), width)
 
 
 def part(plan: Plan, first: int, last: int) -> Plan:

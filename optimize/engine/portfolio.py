@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from market.bars import FloatArray
 from optimize.engine.axis import Axis
 from optimize.engine.blocks import Masks, masks_of, pieces, run_all, table_of
-from optimize.engine.evaluation import account_of, checked_windows, prices_of
+from optimize.engine.evaluation import account_of, checked_windows
 from optimize.engine.kernels.adding import add_returns, reduce_sums
 from optimize.engine.plan import Plan, encode
 from optimize.engine.series import IntArray, Series
@@ -119,7 +119,11 @@ def _add(
         plan.asked,
         plan.shape,
         plan.known,
-        prices_of(series),
+        series.prices,
+        series.ledger.entering,
+        series.ledger.leaving,
+        series.ledger.blocks,
+        series.ledger.changes,
         account,
         np.ascontiguousarray(layout.windows[:, symbol]),
         axis.places[symbol],

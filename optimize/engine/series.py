@@ -1,40 +1,77 @@
 """One symbol's bars as the kernels read them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from market.bars import Bars, FloatArray
-from workflows.strategies import Columns, sound_bars
+from workflows.strategies import sound_bars
 
 WordArray = NDArray[np.uint64]
 IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
+class Ledger:
+    """Sums over a series' prices, made once for all combinations; see `kernels.striding.fill_ledger`."""
+
+    entering: FloatArray
+    leaving: FloatArray
+    changes: FloatArray
+    blocks: FloatArray
+    largest: float
+
+
+@dataclass(frozen=True, eq=False)
 class Series:
-    """Bars made ready once and shared by all combinations and threads; every array is read-only and float64[n].
+    """Bars made ready once and shared by all combinations and threads; nobody changes the arrays.
 
     Attributes:
-        columns: the figures that strategies look at, each computed on first use.
-        open: the price at which an order of the bar before is filled; NaN where there is none.
-        high, low: the bar's range, for stops; NaN where unknown.
-        mark: the price that a position is worth at the close: the last known close, since a bar without one neither
-            gains nor loses.
+        prices: float64[4, n]. The open: the price at which an order of the bar before is filled; NaN where there is
+            none. High and low, for stops; NaN where unknown. The mark: what a position is worth at the close, which is
+            the last known close, since a bar without one neither gains nor loses.
         sound: one bit per bar that has all four prices, 64 to a word, the first bar in the lowest bit.
     """
 
     bars: Bars
-    columns: Columns
-    open: FloatArray
-    high: FloatArray
-    low: FloatArray
-    mark: FloatArray
+    prices: FloatArray
     sound: WordArray
 
     def __len__(self) -> int:
-        return len(self.mark)
+        return int(self.prices.shape[1])
+
+    def _price(self, row: int) -> FloatArray:
+        prices: FloatArray = self.prices[row]
+        return prices
+
+    @property
+    def open(self) -> FloatArray:
+        return self._price(0)
+
+    @property
+    def high(self) -> FloatArray:
+        return self._price(1)
+
+    @property
+    def low(self) -> FloatArray:
+        return self._price(2)
+
+    @property
+    def mark(self) -> FloatArray:
+        return self._price(3)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What the kernels know beforehand of these prices. Needs the compiler."""
+        from optimize.engine.kernels.striding import BLOCK, LEDGER_FIELDS, fill_ledger
+
+        count = len(self)
+        entering, leaving = np.empty((count, LEDGER_FIELDS)), np.empty((count, LEDGER_FIELDS))
+        changes, blocks = np.empty(count), np.empty((count // BLOCK + 1, 3))
+        largest = fill_ledger(self.prices[0], self.prices[3], entering, leaving, changes, blocks)
+        return Ledger(entering, leaving, changes, blocks, float(largest))
 
 
 def packed(flags: NDArray[np.bool_]) -> WordArray:
@@ -64,14 +101,5 @@ def _carried(prices: FloatArray) -> FloatArray:
 
 def prepare(bars: Bars) -> Series:
     """Return `bars` made ready for `evaluate` and the others. The bars must not be changed afterwards."""
-    arrays = {
-        "open": _known(bars.open),
-        "high": _known(bars.high),
-        "low": _known(bars.low),
-        "mark": _carried(_known(bars.close)),
-    }
-    for array in arrays.values():
-        array.flags.writeable = False
-    sound = packed(sound_bars(bars))
-    sound.flags.writeable = False
-    return Series(bars=bars, columns=Columns(bars), sound=sound, **arrays)
+    prices = np.stack([_known(bars.open), _known(bars.high), _known(bars.low), _carried(_known(bars.close))])
+    return Series(bars, prices, packed(sound_bars(bars)))

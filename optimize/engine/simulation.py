@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from market.bars import FloatArray
 from optimize.engine.blocks import masks_of, table_of
-from optimize.engine.evaluation import account_of, checked_windows, prices_of
+from optimize.engine.evaluation import account_of, checked_windows
 from optimize.engine.kernels.figures import ROW, write_row
 from optimize.engine.kernels.stepping import TALLY_FIELDS, TRADE_FIELDS, step
 from optimize.engine.kernels.words import speak
@@ -80,7 +80,7 @@ def simulate(
     equity, position, tally = np.empty(count), np.empty(count), np.empty(TALLY_FIELDS)
     rows, table = np.empty((count, TRADE_FIELDS)), np.empty((1, 1, 1, ROW))
     account = account_of(settings)
-    trades, held, ruined = step(entries, exits, prices_of(series), account, first, stop, equity, position, rows, tally)
+    trades, held, ruined = step(entries, exits, series.prices, account, first, stop, equity, position, rows, tally)
     write_row(
         table[0, 0, 0],
         equity,

@@ -4,14 +4,34 @@ import numpy as np
 
 from optimize.engine.kernels.compiling import kernel, vector_kernel
 from optimize.engine.kernels.stepping import TALLY_FIELDS, TRADE_FIELDS, step
+from optimize.engine.kernels.striding import add_stretches, add_stretches_placed, stretches_of
 from optimize.engine.kernels.words import rows_needed, speak
 
 
 @kernel
-def add_returns(masks, known, sound, asked, shape, rows, prices, account, windows, places, base, origins, sums):
+def add_returns(
+    masks,
+    known,
+    sound,
+    asked,
+    shape,
+    rows,
+    prices,
+    entering,
+    leaving,
+    blocks,
+    changes,
+    account,
+    windows,
+    places,
+    base,
+    origins,
+    sums,
+):
     """Add this symbol's returns in every window to `sums`.
 
     Args:
+        entering, leaving, blocks, changes: see `striding.fill_ledger`.
         windows: int64[W, 2], bars of this symbol.
         places: int64[n], the position on the axis of each bar from `base` on.
         origins: int64[W, 2]: the first position of each window on the axis, and where the window begins in `sums`.
@@ -24,22 +44,36 @@ def add_returns(masks, known, sound, asked, shape, rows, prices, account, window
     for window in range(len(windows)):
         longest = max(longest, windows[window, 1] - windows[window, 0])
     equity = np.empty(longest)
+    starts, stops = np.empty(longest, np.int64), np.empty(longest, np.int64)
     nothing, no_trades, tally = np.empty(0), np.empty((0, TRADE_FIELDS)), np.empty(TALLY_FIELDS)
+    strides = account[3] == 0.0 and np.isnan(account[4]) and np.isnan(account[5])
     for combination in range(len(shape)):
         speak(masks, known, sound, asked[combination], shape[combination], rows[combination], stage, entries, exits)
         into = sums[combination]
         for window in range(len(windows)):
-            first, stop = windows[window]
+            first, stop = windows[window, 0], windows[window, 1]
             if stop <= first:
                 continue
-            step(entries, exits, prices, account, first, stop, equity[: stop - first], nothing, no_trades, tally)
+            count = -1
+            if strides:
+                count = stretches_of(entries, exits, entering, leaving, blocks, account, first, stop, starts, stops)
             shift = origins[window, 1] - origins[window, 0]
-            before = account[0]
-            for bar in range(first, stop):
-                value = equity[bar - first]
-                if before > 0.0:
-                    into[shift + places[bar - base]] += value / before - 1.0
-                before = value
+            start = places[first - base]
+            if count >= 0 and places[stop - 1 - base] - start == stop - 1 - first:
+                shift += start - first
+                add_stretches(entering, leaving, changes, account, starts, stops, count, stop, into, shift)
+            elif count >= 0:
+                add_stretches_placed(
+                    entering, leaving, changes, account, starts, stops, count, stop, into, shift, places, base
+                )
+            else:
+                step(entries, exits, prices, account, first, stop, equity[: stop - first], nothing, no_trades, tally)
+                before = account[0]
+                for bar in range(first, stop):
+                    value = equity[bar - first]
+                    if before > 0.0:
+                        into[places[bar - base] + shift] += value / before - 1.0
+                    before = value
 
 
 @vector_kernel

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from optimize.engine.kernels.compiling import kernel, vector_kernel
+from optimize.engine.kernels.compiling import inlined, kernel, vector_kernel
 
 # Columns of a row of statistics.
 TOTAL_RETURN, SHARPE, SORTINO, MAX_DRAWDOWN, CALMAR, TRADES = range(6)
@@ -53,7 +53,7 @@ def drawdown_of(equity):
     return worst
 
 
-@kernel
+@inlined
 def write_ratios(row, count, total, squares, deviations, losses, periods):
     """Write Sharpe and Sortino from sums over `count` returns; NaN where nothing varied, or nothing fell."""
     row[SHARPE] = np.nan
@@ -70,13 +70,13 @@ def write_ratios(row, count, total, squares, deviations, losses, periods):
         row[SORTINO] = mean / downside * np.sqrt(periods)
 
 
-@kernel
-def write_trades(row, tally):
+@inlined
+def write_trades(row, trades, won, gained, lost, shares):
     """Write what the closed trades came to; NaN where there is nothing to divide by."""
-    row[TRADES] = tally[0]
-    row[WIN_RATE] = tally[1] / tally[0] if tally[0] > 0.0 else np.nan
-    row[AVERAGE_TRADE] = tally[4] / tally[0] if tally[0] > 0.0 else np.nan
-    row[PROFIT_FACTOR] = tally[2] / tally[3] if tally[3] > 0.0 else np.nan
+    row[TRADES] = trades
+    row[WIN_RATE] = won / trades if trades > 0 else np.nan
+    row[AVERAGE_TRADE] = shares / trades if trades > 0 else np.nan
+    row[PROFIT_FACTOR] = gained / lost if lost > 0.0 else np.nan
 
 
 @kernel
@@ -86,7 +86,7 @@ def write_row(row, equity, returns, initial, periods, held, ruined, tally):
     returns_of(equity, initial, returns)
     total, squares, losses = _sums(returns)
     write_ratios(row, count, total, squares, _deviations(returns, total / count), losses, periods)
-    write_trades(row, tally)
+    write_trades(row, tally[0], tally[1], tally[2], tally[3], tally[4])
     row[TOTAL_RETURN] = equity[count - 1] / initial - 1.0
     row[MAX_DRAWDOWN] = drawdown_of(equity)
     row[EXPOSURE] = held / count

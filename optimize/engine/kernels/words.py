@@ -1,23 +1,16 @@
 """Signals as bits: 64 bars to a word, the first bar in the lowest bit."""
 
 import numpy as np
-from numba.core import types
-from numba.extending import intrinsic
 
-from optimize.engine.kernels.compiling import kernel
+from optimize.engine.kernels.comparing import columns_compared, finite, level_compared, trailing_zeros
+from optimize.engine.kernels.compiling import inlined, kernel
 
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+# Words of bars that are compared for every pair before the next bars are looked at: 32 kB of a column.
+TILE = 64
 
 
-@intrinsic
-def _trailing_zeros(typingctx, word):  # type: ignore[no-untyped-def]  # written in the compiler's own terms
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        return builder.cttz(args[0], context.get_constant(types.boolean, 1))
-
-    return types.uint64(types.uint64), codegen
-
-
-@kernel
+@inlined
 def next_set(words, position, stop):
     """Return the first bit at or after `position` that is set, or `stop` when there is none before it."""
     if position >= stop:
@@ -30,78 +23,35 @@ def next_set(words, position, stop):
         if index > last:
             return stop
         word = words[index]
-    found = (index << 6) + np.int64(_trailing_zeros(word))
+    found = (index << 6) + np.int64(trailing_zeros(word))
     return min(found, stop)
 
 
 @kernel
-def compare(table, left, right, level, masks):
+def compare(table, left, right, level, masks, known):
     """Fill `masks`[2p] with where left > right of pair p, `masks`[2p + 1] with where left < right.
 
-    `table` is float64[K, n], NaN where a figure is not finite. Bars are taken in tiles, so that the columns of a tile
-    stay near the processor while every pair looks at them.
+    `table` is float64[K, 64 * words], filled up with NaN; `known`[k] is filled with where row k is finite. Bars are
+    taken in tiles, so that the columns of a tile stay near the processor while every pair looks at them. Where a figure
+    is not finite a mask may say anything.
     """
-    count = table.shape[1]
-    whole = count >> 6
-    tile = 64
-    for first in range(0, whole, tile):
-        last = min(first + tile, whole)
+    words = masks.shape[1]
+    for first in range(0, words, TILE):
+        last = min(first + TILE, words)
+        for row in range(len(table)):
+            column, bits = table[row], known[row]
+            for word in range(first, last):
+                bits[word] = finite(column, word << 6)
         for pair in range(len(left)):
-            above, below = masks[2 * pair], masks[2 * pair + 1]
+            column, above, below = table[left[pair]], masks[2 * pair], masks[2 * pair + 1]
             if right[pair] >= 0:
-                _compare_columns(table[left[pair]], table[right[pair]], above, below, first, last)
+                other = table[right[pair]]
+                for word in range(first, last):
+                    above[word], below[word] = columns_compared(column, other, word << 6)
             else:
-                _compare_level(table[left[pair]], level[pair], above, below, first, last)
-    if whole << 6 == count:
-        return
-    for pair in range(len(left)):
-        up, down = np.uint64(0), np.uint64(0)
-        for bar in range(whole << 6, count):
-            a = table[left[pair], bar]
-            b = table[right[pair], bar] if right[pair] >= 0 else level[pair]
-            up |= np.uint64(a > b) << np.uint64(bar & 63)
-            down |= np.uint64(a < b) << np.uint64(bar & 63)
-        masks[2 * pair, whole] = up
-        masks[2 * pair + 1, whole] = down
-
-
-@kernel
-def _compare_columns(a, b, above, below, first, last):
-    for index in range(first, last):
-        base = index << 6
-        up, down = np.uint64(0), np.uint64(0)
-        for bit in range(64):
-            x, y = a[base + bit], b[base + bit]
-            up |= np.uint64(x > y) << np.uint64(bit)
-            down |= np.uint64(x < y) << np.uint64(bit)
-        above[index] = up
-        below[index] = down
-
-
-@kernel
-def _compare_level(a, level, above, below, first, last):
-    for index in range(first, last):
-        base = index << 6
-        up, down = np.uint64(0), np.uint64(0)
-        for bit in range(64):
-            x = a[base + bit]
-            up |= np.uint64(x > level) << np.uint64(bit)
-            down |= np.uint64(x < level) << np.uint64(bit)
-        above[index] = up
-        below[index] = down
-
-
-@kernel
-def known_bits(table, known):
-    """Fill `known`[k] with one bit per bar on which row k of the table is not NaN."""
-    for row in range(table.shape[0]):
-        column, bits = table[row], known[row]
-        for index in range(len(bits)):
-            word = np.uint64(0)
-            base = index << 6
-            for bit in range(min(64, len(column) - base)):
-                word |= np.uint64(column[base + bit] == column[base + bit]) << np.uint64(bit)
-            bits[index] = word
+                number = level[pair]
+                for word in range(first, last):
+                    above[word], below[word] = level_compared(column, number, word << 6)
 
 
 @kernel
@@ -138,18 +88,32 @@ def _enough(masks, asked, count, needed, stage, into):
 def speak(masks, known, sound, asked, shape, rows, stage, entries, exits):
     """Fill `entries` and `exits` with the bars that say so; a bar that says both, or knows too little, says nothing."""
     entry_count, entries_needed, exit_count, exits_needed = shape[0], shape[1], shape[2], shape[3]
-    _enough(masks, asked, entry_count, entries_needed, stage, entries)
-    _enough(masks, asked[entry_count:], exit_count, exits_needed, stage, exits)
-    both = sound.copy()
+    simple = entry_count == 1 and exit_count == 1
+    if not simple:
+        _enough(masks, asked, entry_count, entries_needed, stage, entries)
+        _enough(masks, asked[entry_count:], exit_count, exits_needed, stage, exits)
+    heard = stage[0]
+    for word in range(len(sound)):
+        heard[word] = sound[word]
     for index in range(len(rows)):
-        if rows[index] >= 0:
-            row = known[rows[index]]
-            for word in range(len(both)):
-                both[word] &= row[word]
-    for word in range(len(both)):
-        entering, leaving = entries[word] & both[word], exits[word] & both[word]
-        entries[word] = entering & ~leaving
-        exits[word] = leaving & ~entering
+        row = rows[index]
+        if row >= 0:
+            for word in range(len(sound)):
+                heard[word] &= known[row, word]
+    if simple:
+        enter, leave = asked[0], asked[1]
+        # One comparison of which two must hold says nothing.
+        entering = ALL if entries_needed == 1 else np.uint64(0)
+        leaving = ALL if exits_needed == 1 else np.uint64(0)
+        for word in range(len(sound)):
+            entry, exit = masks[enter, word] & entering, masks[leave, word] & leaving
+            entries[word] = entry & ~exit & heard[word]
+            exits[word] = exit & ~entry & heard[word]
+    else:
+        for word in range(len(sound)):
+            entry, exit = entries[word], exits[word]
+            entries[word] = entry & ~exit & heard[word]
+            exits[word] = exit & ~entry & heard[word]
 
 
 @kernel
