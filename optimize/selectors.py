@@ -70,9 +70,19 @@ def results_of(job_id: UUID) -> Iterator[tuple[int, int, bytes]]:
 def trials_of(
     *, strategy_type: str, symbols: list[str], timeframe: str, start: datetime, end: datetime, before: datetime
 ) -> list[TrialRecord]:
-    """Return the entries written before a moment that tried this type on some of these symbols in some of this time."""
+    """Return the ledger's entries of this type on some of these symbols in some of this time.
+
+    Args:
+        before: when the search was asked for; what was asked for later does not count.
+    """
     rows = TrialRecord.objects.filter(
-        strategy_type=strategy_type, timeframe=timeframe, start__lte=end, end__gte=start, created_at__lt=before
+        # Written before, or of a search that was asked for before and took longer: searches that run at the same time
+        # would otherwise not know of each other.
+        Q(created_at__lt=before) | Q(job__created_at__lt=before),
+        strategy_type=strategy_type,
+        timeframe=timeframe,
+        start__lte=end,
+        end__gte=start,
     ).order_by("id")
     wanted = set(symbols)
     # Which symbols a row has is looked at here: neither database finds a member of a JSON list by an index of the other.
