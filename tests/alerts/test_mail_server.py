@@ -69,10 +69,10 @@ def test_a_server_is_given_the_e_mail_and_the_history_says_to_whom_and_when(
     [
         ("greeting", b"554 no service", "554"),
         ("mail", b"451 not now", "451"),
-        ("rcpt", b"550 no such user", "no such user"),
+        ("mail", b"530 authentication required", "530"),
         ("rcpt", b"450 greylisted", "greylisted"),
-        ("data", b"503 bad sequence", "503"),
-        ("body", b"552 too much mail", "too much mail"),
+        ("data", b"451 not now", "451"),
+        ("body", b"452 the disk is full", "the disk is full"),
         ("ehlo", b"xxx", "SMTP"),
     ],
 )
@@ -94,6 +94,30 @@ def test_what_is_refused_is_tried_again_and_says_why(
     again(frozen_clock)
     assert AlertEmail.objects.get().status == "sent"
     assert len(server.taken) == refused + 1
+
+
+@pytest.mark.parametrize(
+    ("stage", "answer", "said"),
+    [
+        ("mail", b"553 nobody of this name here", "nobody of this name"),
+        ("rcpt", b"550 no such user", "no such user"),
+        ("data", b"554 no", "554"),
+        ("body", b"552 too much mail", "too much mail"),
+    ],
+)
+def test_what_is_refused_for_good_is_not_tried_again_and_the_history_and_an_alert_say_so(
+    told: Watchman, server: MailServer, api: Any, stage: str, answer: bytes, said: str
+) -> None:
+    server.says(stage, answer)
+    assert emails.send_due() == 1
+    row = AlertEmail.objects.get()
+    assert (row.status, row.attempts, row.next_attempt_at) == ("failed", 1, None)
+    [listed] = [each for each in api("viewer").get("/api/alerts/history").json()["results"] if each["email"]]
+    assert listed["email"]["last_error"].startswith("Refused for good, so not tried again.")
+    assert said in listed["email"]["last_error"]
+    assert "1 attempt:" in AlertEvent.objects.get(kind="email_failed").message
+    server.says(stage, None)
+    assert emails.send_due() == 0
 
 
 def test_nobody_listens(told: Watchman, server: MailServer, settings: Any, frozen_clock: Any) -> None:
