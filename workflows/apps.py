@@ -8,6 +8,7 @@ class WorkflowsConfig(AppConfig):
 
     def ready(self) -> None:
         from tradingsite.common.contracts.directories import directories
-        from workflows.selectors import StrategyDirectory
+        from workflows.selectors import StrategyDirectory, WorkflowDirectory
 
         directories.register(StrategyDirectory())
+        directories.register(WorkflowDirectory())

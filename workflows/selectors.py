@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
 
-from tradingsite.common.contracts.directories import STRATEGY
+from tradingsite.common.contracts.directories import STRATEGY, WORKFLOW
 from tradingsite.common.contracts.steps import step_types
 from tradingsite.common.errors import FieldError, ValidationFailed
 from workflows.choices import WorkflowType
@@ -142,6 +142,15 @@ class StrategyDirectory:
 
     def is_known(self, id: UUID) -> bool:
         return bool(Strategy.objects.alive().filter(pk=id).exists())
+
+
+class WorkflowDirectory:
+    """Tells the floors below which workflows there are. Every role may read every workflow that is not deleted."""
+
+    slug: str = WORKFLOW
+
+    def is_known(self, id: UUID) -> bool:
+        return bool(Workflow.objects.alive().filter(pk=id).exists())
 
 
 def strategy_resolution(

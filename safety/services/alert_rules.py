@@ -16,13 +16,15 @@ from market.sources import demo
 from safety.alerting.kinds import KINDS, config_checked
 from safety.choices import AlertChannel, Severity
 from safety.errors import AlertRuleNotDeleted, AlertRuleNotFound
-from safety.models import AlertEvent
+from safety.models import EVERYTHING, AlertEvent
 from safety.models.alert_rules import AlertRule, AlertState
 from tradingsite.common import audit, live
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import rfc3339, utcnow
+from tradingsite.common.contracts.directories import STRATEGY, WORKFLOW, is_known
 from tradingsite.common.decimals import decimal_string, to_decimal
 from tradingsite.common.errors import FieldError, ValidationFailed
+from tradingsite.common.ids import parse_uuid
 from tradingsite.common.owners import require_owner
 
 Precondition = Callable[[AlertRule], None]
@@ -219,7 +221,7 @@ def _fill(row: AlertRule, said: Mapping[str, Any]) -> None:
         except ValidationFailed as failure:
             errors += failure.errors
         else:
-            errors += _symbol_errors(said["symbol"], config)
+            errors += [*_symbol_errors(said["symbol"], config), *_directory_errors(config, row.config)]
     if errors:
         raise ValidationFailed("The alert rule is not valid.", errors=errors)
     row.name, row.kind, row.symbol = said["name"].strip(), said["kind"], said["symbol"]
@@ -278,3 +280,31 @@ def _symbol_errors(symbol: str, config: Mapping[str, Any]) -> list[FieldError]:
         return []
     detail = f"{symbol!r} is not known. Import bars for it, or add it under market/instruments."
     return [FieldError("symbol", "unknown_symbol", detail)]
+
+
+def _directory_errors(config: Mapping[str, Any], before: Mapping[str, Any]) -> list[FieldError]:
+    """Refuse a strategy or a workflow that is not there: the rule would listen for ever and hear nothing.
+
+    One that the rule has may have been deleted since: its other fields can still be changed.
+    """
+    named = (
+        ("workflow_id", WORKFLOW, "workflows"),
+        ("strategy_id", STRATEGY, "strategies"),
+        ("scope", STRATEGY, "strategies"),
+    )
+    errors = []
+    for name, slug, path in named:
+        said = config.get(name)
+        if said is None or said == before.get(name) or (name == "scope" and said == EVERYTHING):
+            continue
+        if not _is_known(slug, said):
+            detail = f"There is no such {slug}: take an id of GET /api/{path}, or null for any."
+            errors.append(FieldError(f"config/{name}", f"unknown_{slug}", detail))
+    return errors
+
+
+def _is_known(slug: str, said: str) -> bool:
+    try:
+        return is_known(slug, parse_uuid(said, slug))
+    except ValidationFailed:
+        return False

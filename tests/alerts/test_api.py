@@ -15,6 +15,7 @@ from tests.conftest import user_with_role
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import rfc3339, utcnow
 from tradingsite.common.roles import Role
+from workflows.models import Strategy, Workflow
 
 pytestmark = pytest.mark.django_db
 Api = Callable[..., APIClient]
@@ -142,6 +143,34 @@ def test_what_is_wrong_is_named(trading: APIClient, change: dict[str, Any], wron
     assert not AlertRule.objects.exists()
 
 
+@pytest.mark.parametrize("kind", ["execution_failed", "agent_decision"])
+def test_a_rule_takes_what_is_there_and_keeps_what_is_deleted_later(trading: APIClient, kind: str) -> None:
+    flow = Workflow.objects.create(name="there", type="custom")
+    strategy = Strategy.objects.create(name="there")
+    gone = Strategy.objects.create(name="gone", deleted_at=utcnow())
+    listening = {"kind": kind, "symbol": "", "threshold": None}
+    rule = made(trading, **listening)
+    killed = {"kind": "kill_switch", "symbol": "", "threshold": None}
+    for scope in ("everything", str(gone.pk)):
+        answer = trading.post("/api/alerts", {**BODY, **killed, "config": {"scope": scope}}, format="json")
+        assert pointers(answer) == {"config/scope": "unknown_strategy"}
+    for known in ("all", str(strategy.pk)):
+        made(trading, **killed, config={"scope": known})
+    for pointer, unknown in (("strategy_id", gone.pk), ("strategy_id", flow.pk), ("workflow_id", strategy.pk)):
+        config = {pointer: str(unknown)}
+        for answer in (
+            trading.post("/api/alerts", {**BODY, **listening, "config": config}, format="json"),
+            trading.patch(f"/api/alerts/{rule['id']}", {"config": config}, format="json"),
+        ):
+            assert pointers(answer) == {f"config/{pointer}": f"unknown_{pointer.removesuffix('_id')}"}
+    config = {"strategy_id": str(strategy.pk), "workflow_id": str(flow.pk)}
+    assert trading.patch(f"/api/alerts/{rule['id']}", {"config": config}, format="json").status_code == 200
+    Strategy.objects.update(deleted_at=utcnow())
+    Workflow.objects.update(deleted_at=utcnow())
+    kept = trading.patch(f"/api/alerts/{rule['id']}", {"name": "Renamed", "config": config}, format="json")
+    assert (kept.status_code, kept.json()["name"]) == (200, "Renamed")
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -164,6 +193,7 @@ def test_what_is_wrong_is_named(trading: APIClient, change: dict[str, Any], wron
 def test_every_kind_can_be_made_and_read_back_and_is_looked_at(
     trading: APIClient, watch: Watchman, change: dict[str, Any]
 ) -> None:
+    Strategy.objects.create(pk=RUN, name="Crossing")
     body = made(trading, **change)
     assert trading.get(f"/api/alerts/{body['id']}").json()["config"] == body["config"]
     watch.look()

@@ -118,7 +118,7 @@ def test_a_row_that_was_stamped_before_a_look_and_committed_after_it_is_told(wat
 
 
 def test_a_rule_hears_only_what_it_asks_for(watch: Watchman, trial: Trial) -> None:
-    mine, other = str(uuid7()), str(uuid7())
+    mine, other = str(Strategy.objects.create(name="Mine").pk), str(uuid7())
     rule = listener(watch, config={"strategy_id": mine})
     now = utcnow()
     trial.happens("other", now, strategy_id=other, workflow_id=other)

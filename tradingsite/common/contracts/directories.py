@@ -9,7 +9,7 @@ from uuid import UUID
 
 from tradingsite.common.contracts.registry import Registry, UnknownName
 
-STRATEGY = "strategy"
+STRATEGY, WORKFLOW = "strategy", "workflow"
 
 
 class Directory(Protocol):
