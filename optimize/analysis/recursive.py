@@ -153,7 +153,8 @@ def _differences(whole: FloatArray, begun: FloatArray, size: float) -> FloatArra
 
 
 def _unlike(whole: tuple[BoolArray, BoolArray], begun: tuple[BoolArray, BoolArray]) -> BoolArray:
-    return (whole[0] != begun[0]) | (whole[1] != begun[1])
+    unlike: BoolArray = (whole[0] != begun[0]) | (whole[1] != begun[1])
+    return unlike
 
 
 def _settled(differs: BoolArray) -> int | None:
