@@ -149,6 +149,7 @@ def _judged(
 ) -> dict[str, Any]:
     asked, check = gathering.asked, gathering.check
     past = trials.tried(ledger, asked.created_at)
+    own_trials = honesty.Trials(ledger.sharpe_count, ledger.sharpe_mean, ledger.sharpe_squares, ledger.periods)
     count, periods = max(past.count, 1), scores.returns.shape[1]
     blocks = honesty.blocks_for(periods)
     overfit = honesty.overfitting(*honesty.block_sums(scores.returns, blocks), check=check) if blocks else None
@@ -156,7 +157,9 @@ def _judged(
     walked, chosen = _walked(scores)
     returns = scores.returns[best] if best is not None else np.zeros(0)
     figures = honesty.moments(returns)
-    deflated = honesty.deflated_sharpe(figures, count, honesty.trial_variance(past.jobs, figures.count))
+    deflated = honesty.deflated_sharpe(
+        figures, count, honesty.trial_variance([own_trials, *past.others], figures.count)
+    )
     bands = honesty.bands(returns, seed=asked.seed, check=check)
     own = None if around is None or best is None else around.recommended
     evidence = honesty.Evidence(
