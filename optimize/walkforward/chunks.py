@@ -83,7 +83,7 @@ def evaluated(
             f"fold_{fold + 1}_test_return": mean_over_symbols(figures.total_return[:, test : test + 1])[:, 0],
             f"fold_{fold + 1}_test_trades": figures.trades[:, test].sum(axis=1),
         }
-    columns[f"{INNER}hash"] = hashes(ground.strategy_type.slug, combinations)
+    columns[f"{INNER}hash"] = hashes(ground.strategy_type.slug, combinations, _traded(ground))
     columns |= _inner("in", sums.total[:, :folds], sums.squares[:, :folds])
     columns |= _inner("out", sums.total[:, tests], sums.squares[:, tests])
     columns |= _inner("block", sums.block_total, sums.block_squares)
@@ -124,6 +124,16 @@ def _inner(name: str, totals: FloatArray, squares: FloatArray) -> Columns:
         columns[f"{INNER}{name}_{part}_total"] = totals[:, part]
         columns[f"{INNER}{name}_{part}_squares"] = squares[:, part]
     return columns
+
+
+def _traded(ground: Ground) -> dict[str, float | str | None]:
+    """Return what can be chosen beside the parameters to make the past look better."""
+    settings = ground.settings
+    return {
+        "direction": settings.direction,
+        "stop_loss": settings.stop_loss,
+        "take_profit": settings.take_profit,
+    }
 
 
 def mean_over_symbols(values: FloatArray) -> FloatArray:

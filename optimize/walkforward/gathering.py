@@ -16,6 +16,7 @@ from optimize.walkforward.asking import moment
 from optimize.walkforward.chunks import Columns, unpacked
 from optimize.walkforward.grids import Grid, grid_of
 from optimize.walkforward.ground import Ground, ground_of
+from optimize.walkforward.holding import held
 from optimize.walkforward.paths import paths
 from optimize.walkforward.words import date_of, finite, plain
 from optimize.work import Asked, Gathering, Outcome
@@ -52,6 +53,7 @@ def gather(gathering: Gathering) -> Outcome:
         gate=honesty.Gate.clean(asked.request["gate"]),
         # The plateau before the peak: it changes less when the market does.
         candidate=None if around is None else around.recommended.combination,
+        holding=held(ground.series, ground.tests, ground.axis),
         check=check,
     )
     check()

@@ -159,11 +159,17 @@ def _grid_of(slug: str, axes: str, drawn: int | None, seed: int) -> Grid:
     return grid if drawn is None else sampled(grid, drawn, seed)
 
 
-def hashes(slug: str, combinations: Sequence[Mapping[str, Any]]) -> NDArray[np.uint64]:
-    """Return a number for each combination, the same for the same parameters in any job."""
-    return np.array([_hash(slug, params) for params in combinations], dtype=np.uint64)
+def hashes(
+    slug: str, combinations: Sequence[Mapping[str, Any]], traded: Mapping[str, Value | None]
+) -> NDArray[np.uint64]:
+    """Return a number for each combination, the same for the same parameters traded alike in any job.
+
+    Args:
+        traded: what is chosen beside the parameters, such as stops: another stop is another trial.
+    """
+    return np.array([_hash(slug, params, traded) for params in combinations], dtype=np.uint64)
 
 
-def _hash(slug: str, params: Mapping[str, Any]) -> int:
-    text = json.dumps([slug, sorted(params.items())])
+def _hash(slug: str, params: Mapping[str, Any], traded: Mapping[str, Value | None]) -> int:
+    text = json.dumps([slug, sorted(params.items()), sorted(traded.items())])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")

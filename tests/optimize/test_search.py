@@ -197,6 +197,15 @@ def test_what_was_tried_before_on_the_same_data_counts_against_a_search(searched
     assert trials(strategy_type="rsi_reversion") < 30
     assert trials(start="2000-01-01", end="2004-12-31") == 18
     assert trials(symbols=["IBM", "MSFT"]) == 22
+    # The same combinations with a stop are others: whoever tries stops tries.
+    assert trials(stop_loss=0.1) == 40
+    assert trials(stop_loss=0.1) == 40
+    assert trials(direction="long_short") == 58
+
+
+def test_the_verdict_knows_what_holding_would_have_had(searched: Searched) -> None:
+    evidence = searched()["verdict"]["evidence"]
+    assert isinstance(evidence["holding"], float)
 
 
 def test_the_whole_table_is_there_as_parquet_and_as_csv(searched: Searched, api: Api) -> None:
