@@ -127,10 +127,22 @@ def _doubts(job: OptimizationJob, strategy: Strategy, *, is_best: bool) -> list[
         doubts.append(f"The gate was made looser than it is by default: {', '.join(looser)}.")
     if not is_best:
         doubts.append("These are not the parameters that were judged.")
+    unlike = [word for name, usual, word in _ONLY_IN_A_SEARCH if job.request.get(name, usual) != usual]
+    if unlike:
+        doubts.append(f"The search traded with {' and '.join(unlike)}, which the strategy does not.")
     beyond = sorted(set(strategy.symbols) - set(job.request.get("symbols", [])))
     if beyond:
         doubts.append(f"The search did not look at {', '.join(beyond)}, which the strategy trades.")
     return doubts
+
+
+# What a search may trade with and no strategy does: field of the request, its usual value, and what it is called. What was
+# judged with one of them is not what would be traded.
+_ONLY_IN_A_SEARCH = (
+    ("stop_loss", None, "a stop loss"),
+    ("take_profit", None, "a profit target"),
+    ("direction", "long_only", "short positions"),
+)
 
 
 def _looser(gate: Mapping[str, float]) -> list[str]:

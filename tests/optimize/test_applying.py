@@ -135,6 +135,20 @@ def test_a_gate_that_was_made_looser_promotes_nothing(api: Api, trader: Abstract
         assert apply(api("trader"), job, strategy).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("traded", "word"),
+    [({"stop_loss": 0.05}, "a stop loss"), ({"take_profit": 0.2}, "target"), ({"direction": "long_short"}, "short")],
+)
+def test_what_was_judged_with_stops_or_short_positions_is_not_what_a_strategy_trades(
+    api: Api, trader: AbstractBaseUser, strategy: Strategy, traded: dict[str, Any], word: str
+) -> None:
+    usual = {"symbols": ["IBM"], "stop_loss": None, "take_profit": None, "direction": "long_only"}
+    refused = apply(api("trader"), job_of(trader, request={**usual, **traded}), strategy)
+    assert refused.status_code == 403
+    assert word in refused.json()["detail"]
+    assert apply(api("trader"), job_of(trader, request=usual), strategy).status_code == 200
+
+
 def test_symbols_that_the_search_never_saw_are_not_promoted(api: Api, job: OptimizationJob, strategy: Strategy) -> None:
     Strategy.objects.filter(pk=strategy.pk).update(symbols=["IBM", "AAPL"])
     answer = apply(api("trader"), job, strategy)
