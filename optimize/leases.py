@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 
 from django.db import Error, close_old_connections
+from django.db.models.functions import Coalesce
 
-from optimize.choices import UNFINISHED
+from optimize.choices import UNFINISHED, JobStatus
 from optimize.claims import LEASE, Claim, renew
 from optimize.errors import HandOver, JobCancelled, LeaseLost
 from optimize.models import OptimizationJob
+from tradingsite.common.clock import utcnow
 from tradingsite.common.lifecycle import stopping
 
 logger = logging.getLogger(__name__)
@@ -97,10 +99,14 @@ class LeaseKeeper:
             lease.lost = True
             return
         lease.renewed = before
+        job = OptimizationJob.objects.filter(pk=lease.claim.job_id)
+        # That a job runs is told with its progress, and one whose first kernel takes long has none yet; most end before
+        # this is asked, and are spared the write.
+        now = utcnow()
+        job.filter(status=JobStatus.QUEUED).update(status=JobStatus.RUNNING, started_at=Coalesce("started_at", now))
         # What a cancelled job has found so far is still gathered.
         if not lease.claim.gathers:
-            wanted = OptimizationJob.objects.filter(pk=lease.claim.job_id, status__in=UNFINISHED)
-            lease.unwanted = not wanted.exists()
+            lease.unwanted = not job.filter(status__in=UNFINISHED).exists()
 
 
 keeper = LeaseKeeper()

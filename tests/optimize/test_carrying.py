@@ -11,6 +11,7 @@ from optimize.carrying import carry
 from optimize.choices import ChunkStatus, JobStatus
 from optimize.claims import claim, fenced
 from optimize.errors import LeaseLost, OptimizationFailed, OptimizationFinished
+from optimize.leases import keeper
 from optimize.models import OptimizationChunk, OptimizationJob
 from optimize.selectors import results_of
 from optimize.services import job_cancel
@@ -69,6 +70,25 @@ def test_a_round_that_is_over_asks_for_another_pair_of_hands(ask: Ask, counting:
     job.refresh_from_db()
     assert job.status == JobStatus.RUNNING
     assert job.progress["combo"] == 3
+
+
+def test_a_job_whose_first_figures_take_long_is_said_to_run_though_it_has_no_progress(
+    ask: Ask, counting: Counting
+) -> None:
+    job = ask(10, 10)
+    seen: list[str] = []
+
+    def during(piece: Piece) -> None:
+        (lease,) = keeper._leases.values()
+        keeper._keep(lease)
+        seen.append(OptimizationJob.objects.get(pk=job.pk).status)
+
+    counting.during = during
+    job = carried(job)
+
+    assert seen == [JobStatus.RUNNING]
+    assert job.started_at is not None
+    assert job.started_at < job.completed_at
 
 
 def test_a_claimed_chunk_is_not_had_by_another(ask: Ask) -> None:
