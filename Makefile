@@ -60,6 +60,8 @@ $(PY):
 $(RUNTIME): requirements.txt | $(PY)
 	@echo "Installing the desk (a minute or two, once) ..."
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@echo "Compiling what searches compute with (once) ..."
+	@$(PY) -m optimize.kernels
 	@touch $@
 
 $(TESTING): tests/requirements.txt $(RUNTIME)

@@ -2,8 +2,6 @@
 
 import threading
 
-import numpy as np
-
 from optimize.calls import QUEUE
 from tradingsite.common import lifecycle
 
@@ -15,18 +13,10 @@ def warm_worker() -> None:
     """Warm this process once, if it is a worker; one that only relays or serves pages never loads the compiler."""
     if _done.is_set() or not lifecycle.worker_name or not _takes_jobs():
         return
+    from optimize.kernels import warm
+
     _done.set()
     warm()
-
-
-def warm() -> None:
-    """Load every kernel that a search calls."""
-    from optimize import engine, honesty
-
-    engine.warm()
-    sums = np.arange(32, dtype=np.float64).reshape(4, 8)
-    honesty.overfitting(np.full(8, 20), sums, sums + 1.0)
-    honesty.bands(np.linspace(-0.01, 0.011, 50), paths=2)
 
 
 def _takes_jobs() -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from optimize import warming
+from optimize import kernels
 from optimize.choices import JobKind
 from optimize.leases import keeper
 from optimize.models import OptimizationJob
@@ -61,7 +61,7 @@ def ask(actor: Actor, counting: Counting) -> Callable[..., OptimizationJob]:
 @pytest.fixture(scope="session")
 def warmed() -> None:
     """Have every kernel loaded, as a worker has: a chunk within a test's own transaction cannot keep its lease."""
-    warming.warm()
+    kernels.warm()
 
 
 @pytest.fixture(autouse=True)
