@@ -62,6 +62,8 @@ def backtest(*, strategy: Strategy, body: Mapping[str, Any]) -> dict[str, Any]:
         errors.append(FieldError("symbols", "required", "The strategy has no symbols; name some."))
     if start >= end:
         errors.append(FieldError("end", "invalid", "Must be later than start."))
+    if (objection := how.strategy_type.objection(params, start)) is not None:
+        errors.append(objection)
     if errors:
         raise ValidationFailed(errors=errors)
     chosen = data.choose(

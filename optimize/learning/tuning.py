@@ -80,6 +80,7 @@ class Scores:
         rounds: int64 [C, K]; the rounds that were used, 0 where there are none.
         returns: float64 [C, N]: the stitched out-of-sample returns, an equal share in each symbol that has the bar.
         axis: int64 [N]: when those bars opened.
+        holding: float64 [N]: the same returns of whoever holds all symbols in every test, at the same costs.
     """
 
     folds: Mapping[str, FloatArray]
@@ -87,6 +88,7 @@ class Scores:
     rounds: IntArray
     returns: FloatArray
     axis: IntArray
+    holding: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +174,8 @@ def evaluate(
                 for future in futures:
                     future.cancel()
     whole = _whole(figures, held, returns, prepared, panel, plan)
-    return Scores(figures, whole, rounds, returns, stitched)
+    holding = np.concatenate([_hold(plan.signal, part) for part in prepared])
+    return Scores(figures, whole, rounds, returns, stitched, holding)
 
 
 def train_final(
@@ -305,6 +308,15 @@ def _trade(
         held_bars += int(held.sum())
         trades += int(np.count_nonzero(held[:-1] & ~held[1:]))
     return total / np.maximum(part.bars, 1), held_bars, int(part.bars.sum()), trades
+
+
+def _hold(signal: SignalConfig, part: _Prepared) -> FloatArray:
+    """Return the mean return per bar of buying every symbol at a test's first chance and keeping it."""
+    total = np.zeros(len(part.bars))
+    always = SignalConfig(fee=signal.fee, slippage=signal.slippage)
+    for one in part.markets:
+        total[one.place] += follow(one, np.ones(one.stop - one.start), always)[0]
+    return total / np.maximum(part.bars, 1)
 
 
 def _whole(

@@ -46,6 +46,7 @@ def packed(scores: Scores) -> bytes:
         "rounds": scores.rounds,
         "returns": scores.returns,
         "axis": scores.axis,
+        "holding": scores.holding,
     }
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **arrays)  # type: ignore[arg-type]  # its names are no options
@@ -68,4 +69,5 @@ def unpacked(parts: list[bytes]) -> Scores:
         rounds=joined("rounds"),
         returns=joined("returns"),
         axis=found[0]["axis"],
+        holding=found[0]["holding"],
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from market.bars import from_ns
 from optimize import honesty, trials
+from optimize.errors import OptimizationFailed
 from optimize.learning import artefacts
 from optimize.learning.panel import Panel
 from optimize.learning.tuning import FIGURES, OBJECTIVES, Scores, final_rounds, in_sample, ranking, train_final
@@ -32,7 +33,11 @@ _DISTRIBUTIONS = {"xgboost": "xgboost-cpu", "lightgbm": "lightgbm", "sklearn": "
 
 
 def gather(gathering: Gathering) -> Outcome:
-    """Rank everything that was scored, judge the best, and train and keep it when the job was not cancelled."""
+    """Rank everything that was scored, judge the best, and train and keep it when the job was not cancelled.
+
+    Raises:
+        OptimizationFailed: nothing was scored.
+    """
     asked, check = gathering.asked, gathering.check
     asking = asking_of(asked)
     numbers, parts = [], []
@@ -41,34 +46,53 @@ def gather(gathering: Gathering) -> Outcome:
         numbers += list(range(first, last))
         parts.append(content)
     if not parts:
-        return Outcome({"results": [], "best_params": None, "folds": [], "evaluated": 0, "partial": True})
+        raise OptimizationFailed("No combination was scored to the end.", code="NOTHING_EVALUATED")
     scores = unpacked(parts)
     del parts
     order = ranking(scores, asking.objective)
-    around = _sensitivity(asking, numbers, scores)
-    best = int(order[0]) if math.isfinite(scores.whole[asking.objective][order[0]]) else None
-    if best is not None and around is not None:
-        best = around.recommended.combination
-    check()
+    search = _search(asking, numbers, scores)
+    around = _sensitivity(asking, search, scores)
     ledger = _ledger(asked, asking, numbers, scores)
-    judged = _judged(gathering, scores, best, around, ledger)
+    past = trials.tried(ledger, asked.created_at)
+    check()
+    judged = honesty.assess(
+        search,
+        lambda place: scores.returns[place],
+        trials=past.count,
+        others=past.others,
+        gate=honesty.Gate.clean(asked.request["gate"]),
+        # The plateau before the peak: it changes less when the market does.
+        candidate=int(order[0]) if around is None else around.recommended.combination,
+        holding=scores.holding,
+        check=check,
+    )
+    best = judged.candidate if math.isfinite(scores.whole[asking.objective][judged.candidate]) else None
+    stitched = np.zeros(0) if best is None else scores.returns[best]
+    bands = honesty.bands(stitched, seed=asked.seed, check=check)
     result: dict[str, Any] = {
         "results": [_row(rank, asking, numbers, scores, int(place)) for rank, place in enumerate(order[:TOP], 1)],
         "best_params": None if best is None else dict(asking.combinations[numbers[best]]),
+        "best_because": None if around is None else around.text,
+        "folds": _folds(asking, numbers, scores, judged.walk_forward),
+        "verdict": judged.verdict.as_dict(),
         "evaluated": len(numbers),
         "partial": not gathering.whole,
         "objective": asking.objective,
+        "walk_forward": _walked(judged.walk_forward, scores, math.sqrt(asking.tuning.periods_per_year)),
+        "out_of_sample": {"t_stat": None if best is None else judged.t[best], "curve": _curve(scores.axis, stitched)},
+        "deflated_sharpe": judged.deflated.as_dict(),
+        "overfitting": None if judged.overfitting is None else judged.overfitting.as_dict(),
+        "monte_carlo": None if bands is None else bands.as_dict(),
         "sensitivity": None if around is None else around.as_dict(),
-        **judged,
         "model": None,
     }
     if best is not None and gathering.whole:
-        kept, seen = _kept(gathering, asking, numbers[best], scores, best, judged["verdict"]["outcome"])
+        kept, seen = _kept(gathering, asking, numbers[best], scores, best, judged.verdict.outcome)
         result["model"], result["in_sample"] = kept, seen
     return Outcome(
         result=plain(result),
         best_sharpe=None if best is None else plain(float(scores.whole["sharpe"][best])),
-        verdict=judged["verdict"]["outcome"],
+        verdict=judged.verdict.outcome,
         trials=ledger,
     )
 
@@ -106,18 +130,57 @@ def _row(rank: int, asking: Asking, numbers: list[int], scores: Scores, place: i
     }
 
 
-def _sensitivity(asking: Asking, numbers: list[int], scores: Scores) -> honesty.Sensitivity | None:
+def _search(asking: Asking, numbers: list[int], scores: Scores) -> honesty.Search:
+    """Return the tuning as a search that can be put to the test.
+
+    What a model earns on rows that it was trained on says nothing. So the past by which a fold could have chosen are the
+    tests of the folds before, where each model was out of sample as well; the first fold has none.
+    """
     combinations = [asking.combinations[number] for number in numbers]
     names = [name for name in combinations[0] if len({params[name] for params in combinations}) > 1]
-    if not names:
-        return None
     varied = [{name: params[name] for name in names} for params in combinations]
     known = {parameter.name: parameter for parameter in asking.family.parameters}
     limits = {name: (known[name].minimum, known[name].maximum) for name in names}
+    counts, totals, squares = _sums(scores.returns, _edges(scores))
+    before = honesty.Sums(_earlier(counts), _earlier(totals), _earlier(squares))
+    blocks = honesty.blocks_for(scores.returns.shape[1])
+    never = np.zeros(totals.shape, dtype=np.bool_)  # long without credit: a price would have to go to nothing
+    return honesty.Search(
+        axes=honesty.axes_of(varied, limits) if names else (),
+        combinations=varied,
+        in_sample=before,
+        out_of_sample=honesty.Sums(counts, totals, squares),
+        blocks=honesty.Sums(*honesty.block_sums(scores.returns, blocks)) if blocks else None,
+        trades=np.nan_to_num(scores.whole["trades"]).astype(np.int64),
+        ruined_in=never,
+        ruined_out=never,
+    )
+
+
+def _edges(scores: Scores) -> list[int]:
+    folds = scores.rounds.shape[1]
+    return [len(scores.axis) * fold // folds for fold in range(folds + 1)]
+
+
+def _sums(returns: FloatArray, edges: list[int]) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Return n[part], and sum and sum of squares of the returns, [combination, part]."""
+    starts = np.array(edges[:-1])
+    return np.diff(edges), np.add.reduceat(returns, starts, axis=1), np.add.reduceat(returns**2, starts, axis=1)
+
+
+def _earlier(values: NDArray[Any]) -> NDArray[Any]:
+    """Return, for each part, the sum over the parts before it."""
+    summed: NDArray[Any] = np.cumsum(values, axis=-1) - values
+    return summed
+
+
+def _sensitivity(asking: Asking, search: honesty.Search, scores: Scores) -> honesty.Sensitivity | None:
+    if not search.axes:
+        return None
     values = scores.whole[asking.objective]
     if not OBJECTIVES[asking.objective]:
         values = -values
-    return honesty.sensitivity(honesty.axes_of(varied, limits), varied, values, most_maps=SHOWN_MAPS)
+    return honesty.sensitivity(search.axes, search.combinations, values, most_maps=SHOWN_MAPS)
 
 
 def _ledger(asked: Asked, asking: Asking, numbers: list[int], scores: Scores) -> TrialRecord:
@@ -144,96 +207,52 @@ def _ledger(asked: Asked, asking: Asking, numbers: list[int], scores: Scores) ->
     )
 
 
-def _judged(
-    gathering: Gathering, scores: Scores, best: int | None, around: honesty.Sensitivity | None, ledger: TrialRecord
-) -> dict[str, Any]:
-    asked, check = gathering.asked, gathering.check
-    past = trials.tried(ledger, asked.created_at)
-    own_trials = honesty.Trials(ledger.sharpe_count, ledger.sharpe_mean, ledger.sharpe_squares, ledger.periods)
-    count, periods = max(past.count, 1), scores.returns.shape[1]
-    blocks = honesty.blocks_for(periods)
-    overfit = honesty.overfitting(*honesty.block_sums(scores.returns, blocks), check=check) if blocks else None
-    check()
-    walked, chosen = _walked(scores)
-    returns = scores.returns[best] if best is not None else np.zeros(0)
-    figures = honesty.moments(returns)
-    deflated = honesty.deflated_sharpe(
-        figures, count, honesty.trial_variance([own_trials, *past.others], figures.count)
-    )
-    bands = honesty.bands(returns, seed=asked.seed, check=check)
-    own = None if around is None or best is None else around.recommended
-    evidence = honesty.Evidence(
-        dsr=deflated.dsr,
-        pbo=None if overfit is None else overfit.pbo,
-        probability_of_loss=None if overfit is None else overfit.probability_of_loss,
-        combinations=len(scores.returns),
-        trials=count,
-        sharpe=None if best is None else plain(float(scores.whole["sharpe"][best])),
-        trades=0 if best is None else int(scores.whole["trades"][best]),
-        folds=scores.rounds.shape[1],
-        efficiency=walked.efficiency,
-        profitable_folds=walked.profitable,
-        plateau=None if own is None else own.ratio,
-        neighbours=0 if own is None else own.neighbours,
-        edges=() if around is None else around.edges,
-    )
-    verdict = honesty.judge(evidence, honesty.Gate.clean(asked.request["gate"]))
-    asking = asking_of(asked)
-    return {
-        "verdict": verdict.as_dict(),
-        "overfitting": None if overfit is None else overfit.as_dict(),
-        "deflated_sharpe": {**vars(deflated), "trials": count, "returns": figures.count},
-        "monte_carlo": None if bands is None else bands.as_dict(),
-        "out_of_sample": {"t_stat": figures.t, "curve": _curve(scores, returns)},
-        "walk_forward": {
-            "efficiency": walked.efficiency,
-            "profitable_folds": walked.profitable,
-            "rank_correlation": walked.correlation,
-        },
-        "folds": _folds(asking, gathering, scores, chosen),
-    }
-
-
-def _walked(scores: Scores) -> tuple[honesty.WalkForward, IntArray]:
-    """Return what became of choosing, before each test but the first, the best over the tests until then.
-
-    What a model earned on rows that it was trained on says nothing, so that a fold's past are the earlier folds' tests,
-    where it was out of sample as well.
-    """
-    sharpe = scores.folds["sharpe"]
-    known = np.where(np.isfinite(sharpe), sharpe, 0.0)
-    before = np.cumsum(known, axis=1)[:, :-1] / np.arange(1, sharpe.shape[1])
-    chosen = before.argmax(axis=0).astype(np.int64)
-    return honesty.walk_forward(before, sharpe[:, 1:], chosen), chosen
-
-
-def _folds(asking: Asking, gathering: Gathering, scores: Scores, chosen: IntArray) -> list[dict[str, Any]]:
-    numbers = [number for first, last, _ in gathering.results() for number in range(first, last)]
-    count = scores.rounds.shape[1]
-    edges = [len(scores.axis) * fold // count for fold in range(count + 1)]
+def _folds(asking: Asking, numbers: list[int], scores: Scores, walked: honesty.WalkForward) -> list[dict[str, Any]]:
+    """Return what each fold would have chosen by the tests before it, and what became of that; the first chose nothing."""
+    edges = _edges(scores)
     found: list[dict[str, Any]] = []
-    for fold in range(count):
-        place = int(chosen[fold - 1]) if fold else None
+    for fold, said in enumerate(walked.folds):
+        place = said.chosen
         found.append(
             {
                 "fold": fold + 1,
                 "test_start": rfc3339(from_ns(int(scores.axis[edges[fold]]))),
                 "test_end": rfc3339(from_ns(int(scores.axis[edges[fold + 1] - 1]))),
-                # Chosen by the tests before; before the first there is none.
                 "params": None if place is None else dict(asking.combinations[numbers[place]]),
                 **{name: None if place is None else scores.folds[name][place, fold] for name in FIGURES},
+                "degradation": said.degradation,
+                "rank": said.rank,
             }
         )
     return found
 
 
-def _curve(scores: Scores, returns: FloatArray) -> list[dict[str, Any]]:
+def _walked(walked: honesty.WalkForward, scores: Scores, yearly: float) -> dict[str, Any]:
+    """Return what choosing by the tests before came to, test after test: the curve that nobody could have fitted."""
+    edges = _edges(scores)
+    taken = [(fold, said.chosen) for fold, said in enumerate(walked.folds) if said.chosen is not None]
+    parts = [scores.returns[place, edges[fold] : edges[fold + 1]] for fold, place in taken]
+    times = [scores.axis[edges[fold] : edges[fold + 1]] for fold, _ in taken]
+    returns = np.concatenate(parts) if parts else np.zeros(0)
+    figures = honesty.moments(returns)
+    return {
+        "efficiency": walked.efficiency,
+        "profitable_folds": walked.profitable,
+        "rank_correlation": walked.correlation,
+        "t_stat": figures.t,
+        "sharpe": None if figures.sharpe is None else figures.sharpe * yearly,
+        "total_return": float(np.prod(1 + returns) - 1),
+        "curve": _curve(np.concatenate(times) if times else np.zeros(0, np.int64), returns),
+    }
+
+
+def _curve(axis: IntArray, returns: FloatArray) -> list[dict[str, Any]]:
     """Return the equity along the returns, of 1 at the start, thinned evenly to the last one."""
     equity = np.cumprod(1 + returns)
     if not equity.size:
         return []
     places = np.unique(np.linspace(0, equity.size - 1, min(CURVE_POINTS, equity.size)).round().astype(np.int64))
-    return [{"at": rfc3339(from_ns(int(scores.axis[at]))), "equity": float(equity[at])} for at in places]
+    return [{"at": rfc3339(from_ns(int(axis[at]))), "equity": float(equity[at])} for at in places]
 
 
 def _kept(
