@@ -32,6 +32,8 @@ BOOKED_LATE_BY = timedelta(days=7)
 def adopt_order(actor: Actor, account: Account, told: BrokerOrder, wall: datetime) -> list[str]:
     """Take an order over that somebody made at the broker, so that its fills are followed like any other's."""
     longest = Order._meta.get_field("client_order_id").max_length or 0
+    if told.side is None or told.quantity <= 0:
+        return []
     if told.order_type not in OrderType.values or len(told.client_order_id) > longest:
         return []
     tif = told.time_in_force if told.time_in_force in TimeInForce.values else TimeInForce.DAY

@@ -210,14 +210,14 @@ def resting_at_broker(*, account: Account, wall: datetime) -> list[str]:
 def cancel_at_broker(*, account: Account, client_order_id: str, wall: datetime) -> bool:
     """Cancel what rests in the broker's book, whether the desk knows it or not; return whether it is closed then.
 
-    Writes nothing down: that also works while the database takes no writes. What the desk does know is brought up to
+    One that it lists and says to know nothing of is not closed, for nobody knows. Writes nothing down: that also works while the database takes no writes. What the desk does know is brought up to
     it by the next settling.
 
     Raises:
         BrokerUncertain, OSError: when the broker did not answer.
     """
     state = broker_for(account, wall=wall).cancel(client_order_id)
-    return state is None or state.status not in OPEN
+    return state is not None and state.status not in OPEN
 
 
 def held_at_broker(*, account: Account, wall: datetime) -> dict[str, Decimal]:

@@ -136,13 +136,8 @@ class AlpacaBroker:
 
     def order(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order with its fills so far, or None when Alpaca says that it does not have it."""
-        try:
-            row = self._http.get_order_by_client_id(client_order_id)
-        except self._refused as error:
-            if getattr(error, "status", 0) == _NOT_FOUND:
-                return None
-            raise BrokerUncertain(f"Alpaca did not say how {client_order_id} stands: {error}") from None
-        return self._seen(row, client_order_id)
+        row = self._row(client_order_id)
+        return None if row is None else self._seen(row, client_order_id)
 
     def cancel(self, client_order_id: str) -> BrokerOrder | None:
         """Ask for a cancel and return how the order stands then; None when Alpaca does not have it.
@@ -150,22 +145,26 @@ class AlpacaBroker:
         Too many requests hold it up for a few seconds at most.
         """
         with urgently():
-            state = self.order(client_order_id)
-            if state is None or state.status not in OPEN:
-                return state
+            row = self._row(client_order_id)
+            # A word that nobody here understands may be one of an order that can be filled.
+            if row is None or _STATUS.get(_text(row, "status"), S.ACCEPTED) not in OPEN:
+                return None if row is None else self._seen(row, client_order_id)
             # It may be filled or gone by now: how it stands then says so.
             with contextlib.suppress(self._refused):
-                self._http.delete(f"/orders/{state.venue_order_id}")
+                self._http.delete(f"/orders/{_text(row, 'id')}")
             return self.order(client_order_id)
 
     def open_orders(self) -> list[BrokerOrder]:
-        """Return what rests at Alpaca, oldest first, without looking for the fills of each."""
+        """Return what rests at Alpaca, oldest first, without looking for the fills of each.
+
+        Also what the desk could not have made: a sum of money without a quantity, or legs without one side.
+        """
         found: dict[str, BrokerOrder] = {}
         params: dict[str, Any] = {"status": "open", "limit": _ORDERS_PER_PAGE, "direction": "asc", "nested": "false"}
         for _ in range(_PAGES):
             rows = self._listed("/orders", params)
             for row in rows:
-                found[_text(row, "id")] = self._view(row, ())
+                found[_text(row, "id")] = self._view(row, (), listed=True)
             if len(rows) < _ORDERS_PER_PAGE:
                 return list(found.values())
             params["after"] = _text(rows[-1], "submitted_at")
@@ -223,6 +222,14 @@ class AlpacaBroker:
             # Not looked at was the question, not the order: Alpaca may well have it.
             raise BrokerUncertain(f"Alpaca did not say whether it has {client_order_id} already.") from None
 
+    def _row(self, client_order_id: str) -> Any:
+        try:
+            return self._http.get_order_by_client_id(client_order_id)
+        except self._refused as error:
+            if getattr(error, "status", 0) == _NOT_FOUND:
+                return None
+            raise BrokerUncertain(f"Alpaca did not say how {client_order_id} stands: {error}") from None
+
     def _seen(self, row: Any, client_order_id: str) -> BrokerOrder:
         if not isinstance(row, Mapping) or _text(row, "client_order_id") != client_order_id:
             raise BrokerUncertain(f"Alpaca answered for {client_order_id} with another order.")
@@ -252,19 +259,20 @@ class AlpacaBroker:
             params["page_token"] = _text(rows[-1], "id")
         raise BrokerUncertain(f"Order {order_id} has more fills than could be read.")
 
-    def _view(self, row: Mapping[str, Any], fills: Sequence[BrokerFill]) -> BrokerOrder:
-        word = _text(row, "status")
-        status, side = _STATUS.get(word), _text(row, "side")
-        if status is None or side not in OrderSide.values:
-            raise BrokerUncertain(f"Alpaca says {word!r} of a {side!r} order, which nobody here understands.")
+    def _view(self, row: Mapping[str, Any], fills: Sequence[BrokerFill], *, listed: bool = False) -> BrokerOrder:
+        word, side = _text(row, "status"), row.get("side")
+        # What stands in the list of open orders is open, by whatever word.
+        status = _STATUS.get(word, S.ACCEPTED if listed else None)
+        if status is None:
+            raise BrokerUncertain(f"Alpaca says {word!r} of an order, which nobody here understands.")
         replaced = word == "replaced"
         return BrokerOrder(
             client_order_id=_text(row, "client_order_id"),
             venue_order_id=_text(row, "id"),
             status=status,
-            symbol=_text(row, "symbol"),
-            side=OrderSide(side),
-            quantity=_number(row, "qty"),
+            symbol=str(row.get("symbol") or ""),
+            side=OrderSide(side) if side in OrderSide.values else None,
+            quantity=_number(row, "qty", missing=_ZERO),
             code=REPLACED_AT_BROKER if replaced else BROKER_REJECTED if status == S.REJECTED else "",
             detail="It was replaced by another order at Alpaca." if replaced else "",
             fills=tuple(fills),

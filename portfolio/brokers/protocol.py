@@ -75,6 +75,8 @@ class BrokerOrder:
     """An order as the broker sees it now, with all its fills so far.
 
     Attributes:
+        symbol, side, quantity: empty, None and 0 where it has none: legs of several symbols, or a sum of money. The desk
+            makes no such order.
         filled_quantity: how much the broker says is filled, where it says so apart from the fills: those may come
             later, and until they have the order is not over. None when the fills say it all.
         order_type, time_in_force, limit_price, stop_price: in the broker's words; for orders that the desk did not make.
@@ -84,7 +86,7 @@ class BrokerOrder:
     venue_order_id: str
     status: OrderStatus
     symbol: str
-    side: OrderSide
+    side: OrderSide | None
     quantity: Decimal
     code: str = ""
     detail: str = ""

@@ -126,6 +126,7 @@ class Book:
                 "asset_class": "us_equity",
                 "order_class": "",
                 "symbol": body["symbol"],
+                "notional": body.get("notional"),
                 "qty": body["qty"],
                 "filled_qty": "0",
                 "filled_avg_price": None,
