@@ -241,8 +241,13 @@ def _cancel_due(order: Order, *, since: datetime | None = None, at_least: timede
         if tried < since:
             return True
         asked = max(asked, since)
+    return cancel_again(asked, tried, at_least=at_least)
+
+
+def cancel_again(asked: datetime, tried: datetime, *, at_least: timedelta = CANCEL_AGAIN_AT_LEAST) -> bool:
+    """Say whether a cancel that was first asked for at `asked`, and last at `tried`, is to be asked for again."""
     wait = min(max((tried - asked) / 4, at_least), CANCEL_AGAIN_WITHIN)
-    return utcnow() >= tried + wait
+    return not tried <= utcnow() < tried + wait
 
 
 def _switched_off(strategy_id: UUID | None) -> bool:

@@ -17,14 +17,17 @@ from django.db.models import QuerySet
 from portfolio import orders
 from portfolio.flattening import positions_close
 from portfolio.models import Account, Order
-from portfolio.settling import order_end
+from portfolio.settling import cancel_again, order_end
 from portfolio.urgency import urgently
 from safety.models import EVERYTHING, FlattenPermit, KillSweep
 from safety.services import Remaining, sweep_report, sweep_take
-from tradingsite.common.clock import utcnow
+from tradingsite.common.clock import parse_rfc3339, rfc3339, utcnow
 from tradingsite.common.errors import AppError
 
 logger = logging.getLogger(__name__)
+
+Tries = dict[str, tuple[datetime, datetime]]
+"""By client order id, of what the desk does not know: when its cancel was first asked for, and when last."""
 
 AT_ONCE_S = 0.5
 """How long a kill that waits for the first round lets it take; brokers that answer slowly get the rest later."""
@@ -50,7 +53,7 @@ def brokers_clear(*, scope: str, within_s: float) -> None:
     with urgently():
         for account in Account.objects.all():
             if not _late(until):
-                _clear_book(account, scope=scope, only=None, asked=(), wall=utcnow(), until=until)
+                _clear_book(account, scope=scope, only=None, asked=(), tries={}, wall=utcnow(), until=until)
 
 
 def _round(sweep: KillSweep, *, wall: datetime, until: float | None) -> Remaining:
@@ -60,19 +63,22 @@ def _round(sweep: KillSweep, *, wall: datetime, until: float | None) -> Remainin
         accounts = list(Account.objects.all())
         unreachable: set[str] = set()
         books: list[tuple[Account, list[str]]] = []
+        tries = _tries(sweep)
         for account in accounts:
             # An account for which no time was left counts as one that could not be asked: nobody has looked at it.
             late = _late(until)
             book = (
                 None
                 if late
-                else _clear_book(account, scope=sweep.scope, only=only, asked=asked, wall=wall, until=until)
+                else _clear_book(
+                    account, scope=sweep.scope, only=only, asked=asked, tries=tries, wall=wall, until=until
+                )
             )
             if book is None:
                 unreachable.add(account.name)
             else:
                 books.append((account, book))
-        resting = _resting(sweep, books)
+        resting = _resting(sweep, books, tries)
         positions: list[dict[str, Any]] = []
         if sweep.flatten and sweep.resumed_at is None:
             for account in accounts:
@@ -121,6 +127,7 @@ def _clear_book(
     scope: str,
     only: set[str] | None,
     asked: Collection[str],
+    tries: Tries,
     wall: datetime,
     until: float | None,
 ) -> list[str] | None:
@@ -129,6 +136,7 @@ def _clear_book(
     Args:
         only: after a resume: the ids that had been found before it; what came to rest since is nobody's business.
         asked: the ids that this round has asked to be cancelled already.
+        tries: of earlier rounds; what this one asks for is noted in it.
 
     Returns:
         What rests there still, or nobody can say; None when the broker gave no list.
@@ -141,7 +149,10 @@ def _clear_book(
     resting = []
     for client_order_id in book:
         closed = False
-        if client_order_id not in asked and not _late(until):
+        first, last = tries.get(client_order_id, (None, None))
+        due = first is None or last is None or cancel_again(first, last)
+        if client_order_id not in asked and due and not _late(until):
+            tries[client_order_id] = (first or utcnow(), utcnow())
             try:
                 closed = orders.cancel_at_broker(account=account, client_order_id=client_order_id, wall=wall)
             except (AppError, OSError) as error:
@@ -166,7 +177,7 @@ def _book(account: Account, *, scope: str, only: set[str] | None, wall: datetime
     ]
 
 
-def _resting(sweep: KillSweep, books: Iterable[tuple[Account, list[str]]]) -> list[dict[str, Any]]:
+def _resting(sweep: KillSweep, books: Iterable[tuple[Account, list[str]]], tries: Tries) -> list[dict[str, Any]]:
     """Return everything that still rests, by the desk's rows as they are now and by the brokers' books."""
     found = {
         order.client_order_id: {
@@ -182,7 +193,19 @@ def _resting(sweep: KillSweep, books: Iterable[tuple[Account, list[str]]]) -> li
                 client_order_id,
                 {"account_id": str(account.pk), "client_order_id": client_order_id, "known": False},
             )
+            if client_order_id in tries:
+                asked_at, tried_at = (rfc3339(each) for each in tries[client_order_id])
+                found[client_order_id] |= {"asked_at": asked_at, "tried_at": tried_at}
     return list(found.values())
+
+
+def _tries(sweep: KillSweep) -> Tries:
+    """Return what the newest round has left of cancels of orders that the desk has no row for."""
+    return {
+        each["client_order_id"]: (parse_rfc3339(each["asked_at"]), parse_rfc3339(each["tried_at"]))
+        for each in sweep.remaining.get("orders", [])
+        if "tried_at" in each
+    }
 
 
 def _foreign(sweep: KillSweep) -> set[str]:

@@ -79,6 +79,10 @@ class RestingOrder(StrictSerializer):
     account_id = serializers.CharField()
     client_order_id = serializers.CharField()
     known = serializers.BooleanField(help_text="False for an order that the desk did not place.")
+    asked_at = serializers.CharField(
+        required=False, help_text="RFC 3339; when the cancel of one that is not known was first asked for."
+    )
+    tried_at = serializers.CharField(required=False, help_text="RFC 3339; and when last.")
 
 
 class OpenPosition(StrictSerializer):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -75,6 +76,24 @@ def rounds(book: Book, seconds: int) -> list[int]:
             assert book.calls.count("cancel") == 1
             asked.append(second)
     return asked
+
+
+def test_a_cancel_of_a_foreign_order_that_is_never_confirmed_is_asked_for_less_and_less_often_and_never_given_up(
+    book: Book,
+) -> None:
+    book.take({**PLAIN, "client_order_id": "plain"})
+    book.fail("cancel", *["500 before"] * 1000)
+    asked = rounds(book, 200)
+    waits = [later - earlier for earlier, later in pairwise(asked)]
+    assert waits[:3] == [1, 1, 1]
+    assert waits == sorted(waits)
+    assert 20 <= waits[-1] <= 31
+    assert asked[-1] > 160
+    assert KillSweep.objects.get().confirmed_at is None
+    book.faults.clear()
+    with clock.frozen(utcnow() + timedelta(hours=1)):
+        services.sweeps_work()
+    assert {row["status"] for row in book.orders.values()} == {"canceled"}
 
 
 def test_what_the_broker_lists_and_says_not_to_know_is_not_called_closed(book: Book) -> None:
