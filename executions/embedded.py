@@ -5,6 +5,7 @@ and the watchdog brings back what was under way.
 """
 
 import logging
+import sys
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 READY_TIMEOUT_S = 30.0
+# Whoever comes back from the database waits that long for a thread that computes. A page asks it dozens of times.
+SWITCH_S = 0.0005
 STOP_TIMEOUT_S = 15.0
 QUEUES = ("control", "runs", "agents", "optimize")
 
@@ -95,6 +98,7 @@ class EmbeddedWorkers:
         Raises:
             RuntimeError: when it does not within READY_TIMEOUT_S.
         """
+        sys.setswitchinterval(SWITCH_S)
         self._worker_thread.start()
         if not self._consuming.wait(READY_TIMEOUT_S):
             raise RuntimeError("the embedded worker did not start; look at the log above")
