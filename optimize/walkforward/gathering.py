@@ -25,7 +25,7 @@ FloatArray = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 TOP = 200
-CURVE_POINTS = 500
+CURVE_POINTS = 300
 # Slices and maps of larger grids would be larger than all the rest of the answer.
 SHOWN_VALUES, SHOWN_CELLS, SHOWN_MAPS = 200, 2_500, 6
 _SHOWN = (
