@@ -130,6 +130,10 @@ def _doubts(job: OptimizationJob, strategy: Strategy, *, is_best: bool) -> list[
     unlike = [word for name, usual, word in _ONLY_IN_A_SEARCH if job.request.get(name, usual) != usual]
     if unlike:
         doubts.append(f"The search traded with {' and '.join(unlike)}, which the strategy does not.")
+    searched = job.request.get("timeframe")
+    read = {config.get("timeframe") for config in _configs(strategy, "market_data")}
+    if searched is not None and read - {searched}:
+        doubts.append(f"The search looked at bars of {searched}, and the strategy reads others.")
     beyond = sorted(set(strategy.symbols) - set(job.request.get("symbols", [])))
     if beyond:
         doubts.append(f"The search did not look at {', '.join(beyond)}, which the strategy trades.")
@@ -205,15 +209,20 @@ def _with_params(strategy: Strategy, params: Mapping[str, Any]) -> dict[str, Any
     return param
 
 
+def _configs(strategy: Strategy, kind: str) -> list[Mapping[str, Any]]:
+    """Return the configs of the strategy's steps of a kind, as a run would have them."""
+    version = strategy.workflow.current_version if strategy.workflow is not None else None
+    steps = executable(workflow_version=version, strategy=strategy, input_data={}).steps
+    return [step.config for step in steps if step.type == kind]
+
+
 def _check_taken(strategy: Strategy, params: Mapping[str, Any]) -> None:
     """See that the strategy decides by these parameters from now on, whatever way its workflow reads them.
 
     Raises:
         OptimizationNotApplicable: it does not; nothing is changed.
     """
-    version = strategy.workflow.current_version if strategy.workflow is not None else None
-    steps = executable(workflow_version=version, strategy=strategy, input_data={}).steps
-    found = [step.config for step in steps if step.type == "signal"]
+    found = _configs(strategy, "signal")
     kind = strategy_types.get(strategy.strategy_type)
     taken = [kind.clean(config["params"]) == dict(params) for config in found if config["strategy_type"] == kind.slug]
     if not taken or not all(taken):

@@ -149,6 +149,14 @@ def test_what_was_judged_with_stops_or_short_positions_is_not_what_a_strategy_tr
     assert apply(api("trader"), job_of(trader, request=usual), strategy).status_code == 200
 
 
+def test_what_was_judged_on_other_bars_is_not_promoted(api: Api, trader: AbstractBaseUser, strategy: Strategy) -> None:
+    refused = apply(api("trader"), job_of(trader, request={"symbols": ["IBM"], "timeframe": "1h"}), strategy)
+    assert refused.status_code == 403
+    assert "bars of 1h" in refused.json()["detail"]
+    daily = job_of(trader, request={"symbols": ["IBM"], "timeframe": "1d"})
+    assert apply(api("trader"), daily, strategy).status_code == 200
+
+
 def test_symbols_that_the_search_never_saw_are_not_promoted(api: Api, job: OptimizationJob, strategy: Strategy) -> None:
     Strategy.objects.filter(pk=strategy.pk).update(symbols=["IBM", "AAPL"])
     answer = apply(api("trader"), job, strategy)
