@@ -38,7 +38,8 @@ TURN_ENDS_WITHIN_S = 900.0
 class Shape:
     """A search and what is to be reached on it: how many times as fast as vectorbt and as the NumPy loop.
 
-    `sample` says which part backtesting.py is asked: combinations, windows, symbols.
+    `passes` are the desk's in each round, `others` the other contenders'; with 0 their first full one is timed, the small
+    one before it having loaded everything. `sample` says which part backtesting.py is asked: combinations, windows, symbols.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Shape:
     vectorbt: float
     loop: float
     passes: int
+    others: int
     sample: tuple[slice, slice, slice]
 
 
@@ -55,7 +57,6 @@ class Contender:
     environment: str = ""
     threads: int = 1
     engine: str = ""
-    passes: int | None = None  # None: as many as the shape says
     sampled: bool = False
     rounds: int | None = None  # None: all
 
@@ -64,10 +65,10 @@ DESK, ALONE, PEER, LOOP = "desk, two threads", "desk, one thread", "vectorbt", "
 CONTENDERS: Mapping[str, Contender] = {
     DESK: Contender("search_desk.py", threads=2),
     ALONE: Contender("search_desk.py"),
-    PEER: Contender("search_vectorbt.py", "vectorbt", engine="rust", passes=1),
-    "vectorbt, Numba": Contender("search_vectorbt.py", "vectorbt", engine="numba", passes=1, rounds=1),
-    LOOP: Contender("search_numpy.py", passes=1),
-    "backtesting.py": Contender("search_backtesting.py", "vectorbt", passes=1, sampled=True, rounds=1),
+    PEER: Contender("search_vectorbt.py", "vectorbt", engine="rust"),
+    "vectorbt, Numba": Contender("search_vectorbt.py", "vectorbt", engine="numba", rounds=1),
+    LOOP: Contender("search_numpy.py"),
+    "backtesting.py": Contender("search_backtesting.py", "vectorbt", sampled=True, rounds=1),
 }
 
 Turns = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -89,19 +90,19 @@ def shapes() -> dict[str, Shape]:
         "walk-forward": Shape(
             "10 symbols x 5,000 bars x 400 combinations x 10 folds",
             Search(market(10, 5_000, 0.012), pairs(400), folded(5_000, 10, 0.7), 1e-3),
-            *(150, 15, 20),
+            *(150, 15, 20, 1),
             (slice(0, None, 21), slice(0, 2), one),
         ),
         "years": Shape(
             "400 combinations x 1,258 bars",
             Search(market(1, 1_258, 0.012), pairs(400), np.array([[0, 1_258]]), 1e-3),
-            *(100, 15, 200),
+            *(100, 15, 200, 2),
             (slice(0, None, 21), one, one),
         ),
         "minutes": Shape(
             "400 combinations x 500,000 bars, fee 1e-5",
             Search(market(1, 500_000, 0.0007), pairs(400), np.array([[0, 500_000]]), 1e-5),
-            *(50, 15, 3),
+            *(50, 15, 3, 0),
             (slice(0, None, 400), one, one),
         ),
     }
@@ -175,7 +176,7 @@ def rounds_of(shape: Shape, folder: Path, names: Sequence[str], rounds: int) -> 
             contender = CONTENDERS[name]
             if contender.rounds is not None and number >= contender.rounds:
                 continue
-            passes = shape.passes if contender.passes is None else contender.passes
+            passes = shape.passes if name in (DESK, ALONE) else shape.others
             asked = folder / ("sample" if contender.sampled else "whole")
             taken = turn(contender, asked, passes, folder / f"{name}.npz")
             taken["s"] = statistics.median(taken["seconds"]) * (factor if contender.sampled else 1)

@@ -53,7 +53,7 @@ def pairs(count: int) -> list[tuple[int, int]]:
 def market(symbols: int, bars: int, volatility: float, seed: int = 7) -> np.ndarray:
     """Return random walks, float64 [symbols, 4, bars]: open, high, low, close."""
     random = np.random.default_rng(seed)
-    close = 100 * np.exp(np.cumsum(random.normal(volatility / 50, volatility, (symbols, bars)), axis=1))
+    close = 100 * np.exp(np.cumsum(random.normal(volatility**2 / 2, volatility, (symbols, bars)), axis=1))
     opens = close.copy()
     opens[:, 1:] = close[:, :-1]
     opens *= np.exp(random.normal(0, volatility / 4, (symbols, bars)))
