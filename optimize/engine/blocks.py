@@ -1,5 +1,6 @@
 """How a search is cut into pieces: bounded in memory, short enough to be stopped, and spread over threads."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -8,15 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.bars import FloatArray
-from optimize.engine.kernels.words import compare
-from optimize.engine.plan import Plan, part
+from optimize.engine.kernels.words import compare, know
+from optimize.engine.plan import Plan, part, stretch
 from optimize.engine.series import Series, WordArray
 from workflows.strategies.rules import Value, outputs_of
 
-# Bytes of figures and of masks that one piece may hold, and bars times combinations that it may walk: a tenth of a
-# second or so, so that whoever asks to stop is heard.
-MOST_TABLE = 64 << 20
-MOST_MASKS = 16 << 20
+# Bytes of figures and of masks that a block may hold at a time, and bars times combinations that are walked in one go:
+# a tenth of a second or so, so that whoever asks to stop is heard.
+MOST_TABLE = 192 << 20
+MOST_MASKS = 64 << 20
 MOST_WORK = 40_000_000
 PAUSE_S = 0.2
 
@@ -54,35 +55,85 @@ def table_of(plan: Plan, series: Series) -> FloatArray:
     return table
 
 
-def masks_of(plan: Plan, table: FloatArray) -> Masks:
-    """Return what the plan's pairs say over `table`, whose rows are the plan's columns."""
-    words = table.shape[1] // 64
-    masks = np.empty((2 * len(plan.left), words), dtype=np.uint64)
-    known = np.empty((len(plan.columns), words), dtype=np.uint64)
-    compare(table, plan.left, plan.right, plan.level, masks, known)
-    return Masks(masks, known)
+def masks_of(plan: Plan, table: FloatArray) -> WordArray:
+    """Return what the plan's pairs say over `table`, whose rows are the plan's columns: uint64[2P, words]."""
+    masks = np.empty((2 * len(plan.left), table.shape[1] // 64), dtype=np.uint64)
+    compare(table, plan.left, plan.right, plan.level, masks)
+    return masks
 
 
-def pieces(plan: Plan, longest: int, parts: int) -> Iterator[tuple[int, int, Plan]]:
-    """Yield (first, last, plan) of stretches of combinations, in order.
+def known_of(table: FloatArray) -> WordArray:
+    """Return where the rows of `table` are finite: uint64[rows, words]."""
+    known = np.empty((len(table), table.shape[1] // 64), dtype=np.uint64)
+    know(table, known)
+    return known
+
+
+def bits_of(plan: Plan, series: Series) -> Masks:
+    """Return all that `speak` needs of one symbol."""
+    table = table_of(plan, series)
+    return Masks(masks_of(plan, table), known_of(table))
+
+
+class Shared:
+    """The figures of one symbol, made by the first thread that needs them and let go after the last."""
+
+    def __init__(self, plan: Plan, series: Series, users: int) -> None:
+        self.series = series
+        self._plan, self._users = plan, users
+        self._lock = threading.Lock()
+        self._made: tuple[FloatArray, WordArray] | None = None
+
+    @contextlib.contextmanager
+    def figures(self) -> Iterator[tuple[FloatArray, WordArray]]:
+        """Give the table and its known bits for the length of a block."""
+        with self._lock:
+            if self._made is None:
+                table = table_of(self._plan, self.series)
+                self._made = table, known_of(table)
+            made = self._made
+        try:
+            yield made
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._made = None
+
+
+def slices(plan: Plan, longest: int, parts: int) -> list[tuple[int, int, Plan]]:
+    """Return (first, last, plan) of stretches of combinations that look at the same table.
 
     Args:
         longest: bars of the longest symbol.
-        parts: into how many pieces to cut at least, as far as there are combinations.
+        parts: into how many to cut at least, as far as there are combinations.
     """
     count = len(plan)
-    size = max(1, min(-(-count // max(1, parts)), MOST_WORK // max(1, longest)))
-    for first in range(0, count, size):
-        yield from _halved(plan, first, min(first + size, count), longest)
+    fitting = MOST_MASKS // max(1, plan.asked.shape[1] * longest // 4)
+    size = max(1, min(-(-count // max(1, parts)), MOST_WORK // max(1, longest), fitting))
+    cuts = [(first, min(first + size, count)) for first in range(0, count, size)]
+    return [(first, last, stretch(plan, first, last)) for first, last in cuts]
 
 
-def _halved(plan: Plan, first: int, last: int, longest: int) -> Iterator[tuple[int, int, Plan]]:
+def pieces(plan: Plan, bars: int, masks: bool = False) -> Iterator[tuple[int, int, Plan]]:
+    """Yield (first, last, plan) of stretches of combinations whose figures there is room for, in order.
+
+    Args:
+        bars: of the symbols whose figures are held at a time.
+        masks: whether all their masks are held too.
+    """
+    yield from _halved(plan, 0, len(plan), bars, masks)
+
+
+def _halved(plan: Plan, first: int, last: int, bars: int, masks: bool) -> Iterator[tuple[int, int, Plan]]:
+    if first == last:
+        return
     piece = part(plan, first, last)
-    table, masks = len(piece.columns) * longest * 8, 2 * len(piece.left) * longest // 8
-    if last - first > 1 and (table > MOST_TABLE or masks > MOST_MASKS):
+    wide = len(piece.columns) * bars * 8 > MOST_TABLE or (masks and len(piece.left) * bars // 4 > MOST_MASKS)
+    if last - first > 1 and wide:
         middle = (first + last) // 2
-        yield from _halved(plan, first, middle, longest)
-        yield from _halved(plan, middle, last, longest)
+        yield from _halved(plan, first, middle, bars, masks)
+        yield from _halved(plan, middle, last, bars, masks)
     else:
         yield first, last, piece
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.bars import FloatArray
-from optimize.engine.blocks import masks_of, pieces, run_all, table_of
+from optimize.engine.blocks import Shared, masks_of, pieces, run_all, slices
 from optimize.engine.kernels.figures import ROW
 from optimize.engine.kernels.walking import walk
 from optimize.engine.plan import Plan, encode
@@ -81,25 +81,29 @@ def evaluate(
     table = np.empty((len(series), len(combinations), bounds.shape[0], ROW))
     plan, account = encode(strategy_type, combinations), account_of(settings)
     longest = max((len(one) for one in series), default=0)
-    tasks = [
-        partial(_walk, piece, one, account, settings, bounds[:, number], table[number, first:last])
-        for first, last, piece in pieces(plan, longest, threads if len(series) < 2 * threads else 1)
-        for number, one in enumerate(series)
-    ]
+    parts = threads if len(series) < 2 * threads else 1
+    tasks: list[Callable[[], None]] = []
+    for first, _, piece in pieces(plan, longest):
+        cuts = slices(piece, longest, parts)
+        for number, one in enumerate(series):
+            shared = Shared(piece, one, len(cuts))
+            tasks += [
+                partial(_walk, few, shared, account, settings, bounds[:, number], table[number, first + a : first + b])
+                for a, b, few in cuts
+            ]
     run_all(tasks, threads, check)
     return statistics_of(np.moveaxis(table, 0, 2), bounds[:, :, 1] - bounds[:, :, 0], settings.periods_per_year)
 
 
 def _walk(
-    plan: Plan, series: Series, account: FloatArray, settings: Settings, windows: IntArray, out: FloatArray
+    plan: Plan, shared: Shared, account: FloatArray, settings: Settings, windows: IntArray, out: FloatArray
 ) -> None:
-    if len(series) == 0:
-        out[...] = np.nan
-        return
-    bits = masks_of(plan, table_of(plan, series))
+    series = shared.series
+    with shared.figures() as (table, known):
+        masks = masks_of(plan, table)
     walk(
-        bits.masks,
-        bits.known,
+        masks,
+        known,
         series.sound,
         plan.asked,
         plan.shape,

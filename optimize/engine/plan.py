@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,15 +46,28 @@ class _Encoder:
 
     def __init__(self) -> None:
         self.columns: dict[Column, int] = {}
+        # The same objects come again and again; those seen are kept, so that no other takes their identity.
+        self.numbers: dict[int, int] = {}
+        self.seen: list[Column] = []
         self.pairs: dict[tuple[int, int, float], int] = {}
+
+    def number(self, column: Column) -> int:
+        """Return the row of a column that was not seen as this very object."""
+        self.seen.append(column)
+        row = self.numbers[id(column)] = self.columns.setdefault(column, len(self.columns))
+        return row
 
     def mask(self, comparison: Comparison, rows: dict[int, None]) -> int:
         """Return the number of the comparison's mask, and note the rows that it looks at in `rows`."""
-        columns, (left, above, right) = self.columns, comparison
-        row = columns.setdefault(left, len(columns))
+        left, above, right = comparison
+        row = self.numbers.get(id(left))
+        if row is None:
+            row = self.number(left)
         rows[row] = None
         if isinstance(right, Column):
-            other = columns.setdefault(right, len(columns))
+            other = self.numbers.get(id(right))
+            if other is None:
+                other = self.number(right)
             rows[other] = None
             key = (row, other, 0.0)
         else:
@@ -96,23 +109,36 @@ def _padded(rows: list[list[int]]) -> Index:
     return np.array(list(itertools.chain.from_iterable(rows)), dtype=np.int32).reshape(len(rows), width)
 
 
-def part(plan: Plan, first: int, last: int) -> Plan:
-    """Return the plan of the combinations [first, last), with only the columns and pairs that they ask for."""
+def stretch(plan: Plan, first: int, last: int) -> Plan:
+    """Return the plan of the combinations [first, last) over the same columns, with only the pairs that they ask for."""
     if first == 0 and last == len(plan):
         return plan
     masks = plan.asked[first:last]
     pairs, places = np.unique(np.where(masks < 0, masks[0, 0], masks) // 2, return_inverse=True)
     asked = np.where(masks < 0, -1, 2 * places.reshape(masks.shape) + masks % 2).astype(np.int32)
-    left, right = plan.left[pairs], plan.right[pairs]
-    rows: IntArray = np.unique(np.concatenate((left, right[right >= 0])))
-    number = np.full(len(plan.columns) + 1, -1, dtype=np.int32)
-    number[rows] = np.arange(len(rows), dtype=np.int32)
     return Plan(
-        columns=tuple(plan.columns[row] for row in rows),
-        left=number[left],
-        right=number[right],  # -1 finds the last place, which says -1
+        columns=plan.columns,
+        left=plan.left[pairs],
+        right=plan.right[pairs],
         level=plan.level[pairs],
         asked=asked,
         shape=plan.shape[first:last],
-        known=number[plan.known[first:last]],
+        known=plan.known[first:last],
+    )
+
+
+def part(plan: Plan, first: int, last: int) -> Plan:
+    """Return the plan of the combinations [first, last), with only the columns and pairs that they ask for."""
+    if first == 0 and last == len(plan):
+        return plan
+    few = stretch(plan, first, last)
+    rows: IntArray = np.unique(np.concatenate((few.left, few.right[few.right >= 0])))
+    number = np.full(len(plan.columns) + 1, -1, dtype=np.int32)
+    number[rows] = np.arange(len(rows), dtype=np.int32)
+    return replace(
+        few,
+        columns=tuple(plan.columns[row] for row in rows),
+        left=number[few.left],
+        right=number[few.right],  # -1 finds the last place, which says -1
+        known=number[few.known],
     )

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from market.bars import FloatArray
 from optimize.engine.axis import Axis
-from optimize.engine.blocks import Masks, masks_of, pieces, run_all, table_of
+from optimize.engine.blocks import MOST_WORK, Masks, bits_of, pieces, run_all
 from optimize.engine.evaluation import account_of, checked_windows
 from optimize.engine.kernels.adding import add_returns, reduce_sums
-from optimize.engine.plan import Plan, encode
+from optimize.engine.plan import Plan, encode, part
 from optimize.engine.series import IntArray, Series
 from optimize.engine.settings import Settings
 from workflows.strategies import StrategyType
@@ -168,10 +168,21 @@ def portfolio_sums(
         wanted = np.concatenate((wanted[:-1], cuts + shift))
     totals, squares = (np.empty((len(combinations), len(wanted))) for _ in range(2))
     plan, account = encode(strategy_type, combinations), account_of(settings)
-    longest = sum(len(one) for one in series)
+    bars = sum(len(one) for one in series)
     tasks = [
-        partial(_sum_piece, piece, series, account, layout, axis, wanted, totals[first:last], squares[first:last])
-        for first, last, piece in pieces(plan, longest, max(1, threads))
+        partial(
+            _sum_piece,
+            part(piece, a, b),
+            series,
+            account,
+            layout,
+            axis,
+            wanted,
+            totals[first + a : first + b],
+            squares[first + a : first + b],
+        )
+        for first, _, piece in pieces(plan, bars, masks=True)
+        for a, b in _cut(len(piece), bars, threads)
     ]
     run_all(tasks, threads, check)
     count = len(wanted) - len(cuts)
@@ -179,6 +190,12 @@ def portfolio_sums(
     return Sums(
         lengths[:count], totals[:, :count], squares[:, :count], lengths[count:], totals[:, count:], squares[:, count:]
     )
+
+
+def _cut(count: int, bars: int, threads: int) -> list[tuple[int, int]]:
+    """Return [first, last) of as many stretches as there are threads, or of more where each would take long."""
+    size = max(1, min(-(-count // max(1, threads)), MOST_WORK // max(1, bars)))
+    return [(first, min(first + size, count)) for first in range(0, count, size)]
 
 
 def _sum_piece(
@@ -191,7 +208,7 @@ def _sum_piece(
     totals: FloatArray,
     squares: FloatArray,
 ) -> None:
-    bits = [masks_of(plan, table_of(plan, one)) for one in series]
+    bits = [bits_of(plan, one) for one in series]
     tile = max(1, MOST_SUMS // (8 * max(1, len(layout.weights))))
     sums = np.empty((min(tile, len(plan)), len(layout.weights)))
     for first in range(0, len(plan), tile):
@@ -233,7 +250,7 @@ def returns(
     plan, account = encode(strategy_type, [combination]), account_of(settings)
     sums = np.zeros((1, len(layout.weights)))
     for symbol, one in enumerate(series):
-        _add(plan, masks_of(plan, table_of(plan, one)), one, account, layout, axis, symbol, sums)
+        _add(plan, bits_of(plan, one), one, account, layout, axis, symbol, sums)
     places = [np.arange(first, stop) for first, stop in layout.stretches]
     lengths = layout.stretches[:, 1] - layout.stretches[:, 0]
     return Returns(

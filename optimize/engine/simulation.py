@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.bars import FloatArray
-from optimize.engine.blocks import masks_of, table_of
+from optimize.engine.blocks import bits_of
 from optimize.engine.evaluation import account_of, checked_windows
 from optimize.engine.kernels.figures import ROW, write_row
 from optimize.engine.kernels.stepping import TALLY_FIELDS, TRADE_FIELDS, step
@@ -56,7 +56,7 @@ def signal_bits(
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Return entries and exits as bits, 64 bars to a word; a bar that says both says nothing."""
     plan = encode(strategy_type, [params])
-    bits = masks_of(plan, table_of(plan, series))
+    bits = bits_of(plan, series)
     entries, exits = np.empty_like(series.sound), np.empty_like(series.sound)
     stage = np.empty((max(1, int(plan.shape.max())), len(series.sound)), dtype=np.uint64)
     speak(bits.masks, bits.known, series.sound, plan.asked[0], plan.shape[0], plan.known[0], stage, entries, exits)

@@ -74,3 +74,21 @@ def trailing_zeros(typing_context: Any, word: Any) -> Any:
         return builder.cttz(args[0], cgutils.true_bit)
 
     return types.uint64(types.uint64), codegen
+
+
+@intrinsic
+def fetch_ahead(typing_context: Any, table: Any, row: Any) -> Any:
+    """Have the processor fetch the row of a contiguous table of eight columns that will be read soon."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        place = builder.bitcast(builder.gep(data, [builder.shl(args[1], ir.Constant(_WORD, 3))]), cgutils.voidptr_t)
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], kind)
+        builder.call(
+            function, [place, *(ir.Constant(number, value) for value in (0, 3, 1))]
+        )  # to read, into all caches
+        return context.get_dummy_value()
+
+    return types.void(table, types.int64), codegen

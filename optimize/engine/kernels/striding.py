@@ -7,6 +7,7 @@ account may be ruined, it says so and leaves the window to `stepping`.
 
 import numpy as np
 
+from optimize.engine.kernels.comparing import fetch_ahead
 from optimize.engine.kernels.compiling import inlined, kernel
 from optimize.engine.kernels.figures import (
     AVERAGE_TRADE,
@@ -34,6 +35,8 @@ from optimize.engine.kernels.words import next_set
 CLOSE, RETURNS, SQUARES, LOSSES, HIGH, LOW, SHARE, OPEN, LEDGER_FIELDS = 0, 1, 2, 3, 4, 5, 6, 7, 8
 # Bars of a block, and the power of two that they are.
 BLOCK, SHIFT = 16, 4
+# Stretches that prices are asked for in advance: about what a memory takes to answer.
+AHEAD = 6
 # Rounding of a sum of sums, per stretch held; and how much of it a figure may carry.
 ROUNDING = 2.3e-16
 TOLERATED = 1e-10
@@ -125,11 +128,30 @@ def _after(high, low, share, peak, worst):
     return (high if high > peak else peak), (share if share < worst else worst)
 
 
+@inlined
+def _note(entries, exits, first, stop, starts, stops):
+    """Note where the signals buy and sell within the window, `stop` where they do not sell again; return how often."""
+    count, bar, last = 0, first, stop - 1  # the signal of the last bar fills nothing
+    while True:
+        bar = next_set(entries, bar, last) + 1
+        if bar > last:
+            return count
+        starts[count] = bar
+        bar = next_set(exits, bar, last) + 1
+        if bar > last:
+            stops[count] = stop
+            return count + 1
+        stops[count] = bar
+        count += 1
+
+
 @kernel
-def stride(entries, exits, marks, entering, leaving, blocks, largest, account, periods, windows, out, c, left):
+def stride(
+    entries, exits, marks, entering, leaving, blocks, largest, account, periods, windows, out, c, left, starts, stops
+):
     """Write the statistics of the windows to `out`[c], and say in `left` which could not be told.
 
-    `largest` is what `fill_ledger` returned; the rest is as in `walking.walk`.
+    `starts` and `stops` are room for as many stretches as the longest window has bars. `largest` is what `fill_ledger` returned; the rest is as in `walking.walk`.
     """
     cash, fee, slippage = account[0], account[1], account[2]
     unbought, sold = (1.0 + slippage) * (1.0 + fee), (1.0 - slippage) * (1.0 - fee)
@@ -145,24 +167,18 @@ def stride(entries, exits, marks, entering, leaving, blocks, largest, account, p
         held, stretches = 0, 0
         trades, won, gained, lost, shares = 0, 0, 0.0, 0.0, 0.0
         last = stop - 1  # the signal of the last bar fills nothing
-        bar = first
-        while True:
-            bar = next_set(entries, bar, last) + 1
-            if bar > last:
+        # First where something is held, which only the bits say; then the prices, asked for before they are needed.
+        noted = _note(entries, exits, first, stop, starts, stops)
+        priced = True
+        for index in range(noted):
+            begun, bar = starts[index], stops[index]
+            soon = min(index + AHEAD, noted - 1)
+            fetch_ahead(entering, starts[soon])
+            fetch_ahead(leaving, stops[soon] - 1)
+            opened, closed = entering[begun, OPEN], leaving[bar - 1, OPEN]
+            if not (opened > 0.0 and (bar == stop or closed > 0.0)):  # an order that finds no price is not kept
+                priced = False
                 break
-            opened = entering[bar, OPEN]
-            if not opened > 0.0:  # an order that finds no price is not kept
-                continue
-            begun = bar
-            closed = 0.0
-            while True:
-                bar = next_set(exits, bar, last) + 1
-                if bar > last:
-                    bar = stop
-                    break
-                closed = leaving[bar - 1, OPEN]
-                if closed > 0.0:
-                    break
             end = bar - 1
             share = bought / opened
             change = entering[begun, CLOSE] * share - 1.0
@@ -196,17 +212,17 @@ def stride(entries, exits, marks, entering, leaving, blocks, largest, account, p
             share = got / peak
             worst = share if share < worst else worst
         count = stop - first
-        if stretches == 0:
+        if noted == 0:
             _write_idle(out, c, w, cash)
             continue
-        if worst <= NEAR_RUIN:
+        if worst <= NEAR_RUIN or not priced:
             left[w] = True
             continue
         deviations = squares - total * total / count
         # What the sums may be wrong by must be nothing beside what is made of them; and the mean, which may be next to 0,
         # beside the deviation that it is divided by.
         error = ROUNDING * (stretches + 1)
-        spread = error * leaving[last, SQUARES] + 8.0 * ROUNDING * squares + abs(total) * error * largest
+        spread = error * leaving[last, SQUARES] + 8.0 * ROUNDING * squares + 2.0 * abs(total) * error * largest / count
         wrong = (error * largest) ** 2 * periods
         least = TOLERATED * TOLERATED * count
         sound = spread < TOLERATED * deviations and wrong < least * deviations
@@ -246,28 +262,17 @@ def stretches_of(entries, exits, entering, leaving, blocks, account, first, stop
     """Note the stretches that are held in the window: `starts` where they are bought, `stops` where sold, else `stop`.
 
     Returns:
-        Their number; -1 where the account may be ruined and the bars must be looked at one by one.
+        Their number; -1 where the bars must be looked at one by one: an order found no price, or the account may be ruined.
     """
     cash, fee, slippage = account[0], account[1], account[2]
     bought, sold = 1.0 / ((1.0 + slippage) * (1.0 + fee)), (1.0 - slippage) * (1.0 - fee)
-    count, equity, least = 0, cash, NEAR_RUIN * cash
-    last, bar = stop - 1, first
-    while True:
-        bar = next_set(entries, bar, last) + 1
-        if bar > last:
-            return count
-        opened = entering[bar, OPEN]
-        if not opened > 0.0:
-            continue
-        begun, closed = bar, 0.0
-        while True:
-            bar = next_set(exits, bar, last) + 1
-            if bar > last:
-                bar = stop
-                break
-            closed = leaving[bar - 1, OPEN]
-            if closed > 0.0:
-                break
+    equity, least = cash, NEAR_RUIN * cash
+    count = _note(entries, exits, first, stop, starts, stops)
+    for index in range(count):
+        begun, bar = starts[index], stops[index]
+        opened, closed = entering[begun, OPEN], leaving[bar - 1, OPEN]
+        if not (opened > 0.0 and (bar == stop or closed > 0.0)):
+            return -1
         end = bar - 1
         # Lowest of the blocks that the stretch touches: lower than its own lowest at the worst, and that costs a detour.
         low = min(entering[begun, LOW], leaving[end, LOW])
@@ -277,11 +282,7 @@ def stretches_of(entries, exits, entering, leaving, blocks, account, first, stop
         equity = quantity * closed * sold
         if not quantity * low > least or (bar < stop and not equity > least):
             return -1
-        starts[count] = begun
-        stops[count] = bar
-        count += 1
-        if bar == stop:
-            return count
+    return count
 
 
 @kernel

@@ -28,6 +28,7 @@ def walk(
     for window in range(len(windows)):
         longest = max(longest, windows[window, 1] - windows[window, 0])
     equity, returns = np.empty(longest), np.empty(longest)
+    starts, stops = np.empty(longest, np.int64), np.empty(longest, np.int64)
     nothing, no_trades, tally = np.empty(0), np.empty((0, TRADE_FIELDS)), np.empty(TALLY_FIELDS)
     strides = account[3] == 0.0 and np.isnan(account[4]) and np.isnan(account[5])
     marks, left = prices[3], np.ones(len(windows), np.bool_)
@@ -48,6 +49,8 @@ def walk(
                 out,
                 combination,
                 left,
+                starts,
+                stops,
             )
         for window in range(len(windows)):
             if not left[window]:

@@ -28,20 +28,15 @@ def next_set(words, position, stop):
 
 
 @kernel
-def compare(table, left, right, level, masks, known):
+def compare(table, left, right, level, masks):
     """Fill `masks`[2p] with where left > right of pair p, `masks`[2p + 1] with where left < right.
 
-    `table` is float64[K, 64 * words], filled up with NaN; `known`[k] is filled with where row k is finite. Bars are
-    taken in tiles, so that the columns of a tile stay near the processor while every pair looks at them. Where a figure
-    is not finite a mask may say anything.
+    `table` is float64[K, 64 * words], filled up with NaN. Bars are taken in tiles, so that the columns of a tile stay
+    near the processor while every pair looks at them. Where a figure is not finite a mask may say anything.
     """
     words = masks.shape[1]
     for first in range(0, words, TILE):
         last = min(first + TILE, words)
-        for row in range(len(table)):
-            column, bits = table[row], known[row]
-            for word in range(first, last):
-                bits[word] = finite(column, word << 6)
         for pair in range(len(left)):
             column, above, below = table[left[pair]], masks[2 * pair], masks[2 * pair + 1]
             if right[pair] >= 0:
@@ -52,6 +47,15 @@ def compare(table, left, right, level, masks, known):
                 number = level[pair]
                 for word in range(first, last):
                     above[word], below[word] = level_compared(column, number, word << 6)
+
+
+@kernel
+def know(table, known):
+    """Fill `known`[k] with where row k of the table (as for `compare`) is finite."""
+    for row in range(len(table)):
+        column, bits = table[row], known[row]
+        for word in range(len(bits)):
+            bits[word] = finite(column, word << 6)
 
 
 @kernel
