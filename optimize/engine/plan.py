@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from market.bars import FloatArray
 from optimize.engine.series import IntArray
-from workflows.strategies import Column, Comparison, Rule, StrategyType
+from workflows.strategies import Column, Rule, StrategyType
 from workflows.strategies.rules import Params
 
 Index = NDArray[np.int32]
+# Told apart from comparisons of two columns by a row that no table has.
+_LEVELS = 1 << 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,59 +43,55 @@ class Plan:
         return len(self.shape)
 
 
-class _Encoder:
-    """Numbers columns and pairs as they come."""
-
-    def __init__(self) -> None:
-        self.columns: dict[Column, int] = {}
-        # The same objects come again and again; those seen are kept, so that no other takes their identity.
-        self.numbers: dict[int, int] = {}
-        self.seen: list[Column] = []
-        self.pairs: dict[tuple[int, int, float], int] = {}
-
-    def number(self, column: Column) -> int:
-        """Return the row of a column that was not seen as this very object."""
-        self.seen.append(column)
-        row = self.numbers[id(column)] = self.columns.setdefault(column, len(self.columns))
-        return row
-
-    def mask(self, comparison: Comparison, rows: dict[int, None]) -> int:
-        """Return the number of the comparison's mask, and note the rows that it looks at in `rows`."""
-        left, above, right = comparison
-        row = self.numbers.get(id(left))
-        if row is None:
-            row = self.number(left)
-        rows[row] = None
-        if isinstance(right, Column):
-            other = self.numbers.get(id(right))
-            if other is None:
-                other = self.number(right)
-            rows[other] = None
-            key = (row, other, 0.0)
-        else:
-            key = (row, -1, float(right))
-        return 2 * self.pairs.setdefault(key, len(self.pairs)) + (0 if above else 1)
-
-
 def encode(strategy_type: StrategyType, combinations: Sequence[Params]) -> Plan:
-    """Return the plan of `combinations`, whose params must be clean."""
-    encoder = _Encoder()
-    make: Callable[[Params], Rule] = strategy_type.rule
+    """Return the plan of `combinations`, whose params must be clean.
+
+    One loop without calls: for short histories this is what takes the time.
+    """
+    columns: dict[Column, int] = {}
+    # The same objects come again and again; those seen are kept, so that no other takes their identity.
+    numbers: dict[int, int] = {}
+    seen: list[Column] = []
+    pairs: dict[tuple[int, int | float], int] = {}
+    sides: list[tuple[int, int, float]] = []
     asked: list[list[int]] = []
-    shape: list[tuple[int, int, int, int]] = []
+    shape: list[int] = []
     known: list[list[int]] = []
+    make: Callable[[Params], Rule] = strategy_type.rule
     for params in combinations:
-        rule = make(params)
+        entries, entries_needed, exits, exits_needed = make(params)
+        shape += (len(entries), entries_needed, len(exits), exits_needed)
+        masks: list[int] = []
         rows: dict[int, None] = {}
-        asked.append([encoder.mask(comparison, rows) for comparison in rule.entries + rule.exits])
-        shape.append((len(rule.entries), rule.entries_needed, len(rule.exits), rule.exits_needed))
+        for left, above, right in entries + exits:
+            row = numbers.get(id(left))
+            if row is None:
+                row = numbers[id(left)] = columns.setdefault(left, len(columns))
+                seen.append(left)
+            rows[row] = None
+            key: tuple[int, int | float]
+            if isinstance(right, Column):
+                other = numbers.get(id(right))
+                if other is None:
+                    other = numbers[id(right)] = columns.setdefault(right, len(columns))
+                    seen.append(right)
+                rows[other] = None
+                key = (row, other)
+            else:
+                other, key = -1, (row + _LEVELS, right)
+            pair = pairs.get(key)
+            if pair is None:
+                pair = pairs[key] = len(pairs)
+                sides.append((row, other, 0.0 if other >= 0 else float(right)))  # type: ignore[arg-type]  # a number here
+            masks.append(2 * pair if above else 2 * pair + 1)
+        asked.append(masks)
         known.append(list(rows))
-    pairs = np.array(list(encoder.pairs), dtype=np.float64).reshape(-1, 3)
+    table = np.array(sides, dtype=np.float64).reshape(-1, 3)
     return Plan(
-        columns=tuple(encoder.columns),
-        left=pairs[:, 0].astype(np.int32),
-        right=pairs[:, 1].astype(np.int32),
-        level=np.ascontiguousarray(pairs[:, 2]),
+        columns=tuple(columns),
+        left=table[:, 0].astype(np.int32),
+        right=table[:, 1].astype(np.int32),
+        level=np.ascontiguousarray(table[:, 2]),
         asked=_padded(asked),
         shape=np.array(shape, dtype=np.int32).reshape(-1, 4),
         known=_padded(known),

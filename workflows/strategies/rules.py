@@ -68,22 +68,31 @@ class Comparison(NamedTuple):
     right: Column | float
 
 
-@dataclass(frozen=True)
-class Rule:
-    """When a bar says "enter" and when "exit".
-
-    It says so where at least `entries_needed` of `entries` (`exits_needed` of `exits`) hold. A bar on which a column of
-    the rule or one of the four prices is not finite says nothing at all, so that both sides warm up together.
-    """
-
+class _Sides(NamedTuple):
     entries: tuple[Comparison, ...]
     entries_needed: int
     exits: tuple[Comparison, ...]
     exits_needed: int
 
-    def __post_init__(self) -> None:
-        if not self.entries or self.entries_needed < 1 or self.exits_needed < 1:
+
+class Rule(_Sides):
+    """When a bar says "enter" and when "exit".
+
+    It says so where at least `entries_needed` of `entries` (`exits_needed` of `exits`) hold. A bar on which a column of
+    the rule or one of the four prices is not finite says nothing at all, so that both sides warm up together.
+
+    Raises:
+        ValueError: for a rule that speaks although nothing holds.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls, entries: tuple[Comparison, ...], entries_needed: int, exits: tuple[Comparison, ...], exits_needed: int
+    ) -> "Rule":
+        if not entries or entries_needed < 1 or exits_needed < 1:
             raise ValueError("a rule needs at least one comparison to hold before it speaks")
+        return tuple.__new__(cls, (entries, entries_needed, exits, exits_needed))
 
     def columns(self) -> tuple[Column, ...]:
         """Return every column that the rule looks at, each once, in the order of its first use."""
