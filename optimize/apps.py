@@ -16,6 +16,7 @@ class OptimizeConfig(AppConfig):
         from tradingsite.common import background
         from workflows.strategies import column_sources, strategy_types
 
+        warming.keep_kernels()
         for kind in (StrategySearch(), ModelTuning(), Lookahead(), Recursive(), LiveParity()):
             kinds.register(kind)
         column_sources.register(MODEL_COLUMN)

@@ -1,12 +1,22 @@
 """Loading what computes before the first job asks for it: cold it takes seconds, and the first small job would pay them."""
 
+import os
 import threading
+from pathlib import Path
+
+from django.conf import settings
 
 from optimize.calls import QUEUE
 from tradingsite.common import lifecycle
 
 EVERY_S = 3600.0
 _done = threading.Event()
+
+
+def keep_kernels() -> None:
+    """Have compiled kernels kept with the data where the code may not be written to, as in a container."""
+    if not os.access(Path(__file__).parent / "engine" / "kernels", os.W_OK):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.DATA_DIR / "kernels"))
 
 
 def warm_worker() -> None:

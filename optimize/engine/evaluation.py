@@ -18,6 +18,9 @@ from optimize.engine.statistics import Statistics, statistics_of
 from workflows.strategies import StrategyType
 from workflows.strategies.rules import Params
 
+# Bars times combinations that are walked sooner than threads have begun.
+LITTLE_WORK = 2_000_000
+
 
 def account_of(settings: Settings) -> FloatArray:
     """Return the settings as the kernels read them (`kernels.stepping.ACCOUNT_FIELDS`)."""
@@ -81,6 +84,8 @@ def evaluate(
     table = np.empty((len(series), len(combinations), bounds.shape[0], ROW))
     plan, account = encode(strategy_type, combinations), account_of(settings)
     longest = max((len(one) for one in series), default=0)
+    if len(combinations) * sum(len(one) for one in series) < LITTLE_WORK:
+        threads = 1
     parts = threads if len(series) < 2 * threads else 1
     tasks: list[Callable[[], None]] = []
     for first, _, piece in pieces(plan, longest):
