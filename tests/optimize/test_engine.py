@@ -200,6 +200,17 @@ def test_a_price_that_never_moves_has_no_sharpe_and_no_infinity() -> None:
         assert math.isnan(path.statistics[name]), name
 
 
+@pytest.mark.parametrize("spike", [1e3, 1e6])
+def test_a_spike_before_a_window_costs_the_window_no_accuracy(spike: float) -> None:
+    bars = walk(400, 5, volatility=1e-4)
+    closes = bars.close.copy()
+    closes[50] *= spike
+    bars = bars_of(bars.open, bars.high, bars.low, closes)
+    entries, exits = np.arange(400) % 20 == 3, np.arange(400) % 20 == 11
+    for window in ((100, 400), (0, 400), (48, 60)):
+        _assert_path(bars, entries, exits, window, {"fee": 1e-5})
+
+
 def test_a_signal_of_the_last_bar_fills_nothing() -> None:
     path = _told_path(_flat(5), [4], [])
     assert not path.position.any()
@@ -249,7 +260,10 @@ def test_a_short_of_the_whole_equity_gains_what_the_price_loses() -> None:
     assert path.equity.tolist() == pytest.approx([10_000, 10_000, 10_000, 11_000, 12_000])
 
 
-def test_the_answer_depends_neither_on_threads_nor_on_how_the_combinations_are_cut() -> None:
+def test_the_answer_depends_neither_on_threads_nor_on_how_the_combinations_are_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("optimize.engine.evaluation.LITTLE_WORK", 0)
     kind = strategy_types.get("three_indicator")
     grid = [kind.clean(params) for params in kind.default_grid()]
     series = [prepare(walk(500, 1)), prepare(walk(444, 2))]
@@ -262,8 +276,22 @@ def test_the_answer_depends_neither_on_threads_nor_on_how_the_combinations_are_c
         np.testing.assert_array_equal(values, np.concatenate([part[name] for part in parts]))
 
 
+def test_a_history_too_long_for_the_room_there_is_comes_to_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = strategy_types.get("two_indicator")
+    grid = [kind.clean(params) for params in kind.default_grid()]
+    series, windows = [prepare(walk(500, 1)), prepare(walk(444, 2))], np.array([[[0, 250], [0, 200]]])
+    roomy = evaluate(kind, grid, series, windows, Settings(fee=0.001)).as_dict()
+    for name, least in (("MOST_TABLE", 500 * 8 * 3), ("MOST_MASKS", 500 * 4), ("MOST_WORK", 1)):
+        monkeypatch.setattr(f"optimize.engine.blocks.{name}", least)
+    tight = evaluate(kind, grid, series, windows, Settings(fee=0.001), threads=2).as_dict()
+    for name, values in roomy.items():
+        np.testing.assert_array_equal(values, tight[name])
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-def test_whoever_asks_to_stop_is_heard(threads: int) -> None:
+def test_whoever_asks_to_stop_is_heard(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optimize.engine.evaluation.LITTLE_WORK", 0)
+
     class Stop(Exception):
         pass
 

@@ -66,6 +66,20 @@ def test_sums_are_those_of_the_mean_return_of_all_symbols_that_have_a_bar(thread
             assert sums.block_squares[c, b] == pytest.approx((values**2).sum(), rel=1e-9, abs=1e-13)
 
 
+def test_the_returns_of_a_ruined_symbol_end_with_its_ruin() -> None:
+    series = some_series()
+    fallen = series[0].bars
+    factor = np.where(np.arange(300) < 150, 1.0, 0.0004)
+    prices = {name: values * factor for name, values in fallen.columns().items() if name not in ("time", "volume")}
+    series[0] = prepare(type(fallen).of({**fallen.columns(), **prices}))
+    axis = make_axis(series)
+    sums = portfolio_sums(KIND, GRID, series, axis.windows([(0, 300)]), axis, np.empty((0, 2)), Settings(fee=0.001))
+    for c, params in enumerate(GRID):
+        values = np.array(expected_returns(series, params, axis, (0, 300), fee=0.001))
+        assert sums.total[c, 0] == pytest.approx(values.sum(), rel=1e-9, abs=1e-11)
+        assert sums.squares[c, 0] == pytest.approx((values**2).sum(), rel=1e-9, abs=1e-13)
+
+
 def test_no_blocks_are_no_blocks() -> None:
     series = some_series()
     axis = make_axis(series)
