@@ -1,6 +1,12 @@
 """What the order path refuses, and the codes of orders that ended without a fill."""
 
+from django.db import DataError, IntegrityError
+
 from tradingsite.common.errors import AppError, Conflict, NotFound
+
+OF_ONE_ORDER = (AppError, OSError, DataError, IntegrityError, ArithmeticError)
+"""What may go wrong with one order and must keep no other from being settled, cancelled or closed: the broker does not
+answer for it, or tells of it what no column holds. A database that is away concerns them all, and is not among these."""
 
 NOT_SENT = "NOT_SENT"
 """The order was never sent, or the broker does not know it after the time in which it would have arrived."""

@@ -17,6 +17,7 @@ from portfolio import orders
 from portfolio.attribution import shares
 from portfolio.choices import OPEN, OrderPurpose, OrderSide, OrderStatus, TimeInForce
 from portfolio.equity import mark_of
+from portfolio.errors import OF_ONE_ORDER
 from portfolio.models import Account, Fill, Order, Position, RoundTrip
 from safety import selectors as safety
 from safety.models import EVERYTHING, FlattenPermit, KillSweep
@@ -50,7 +51,7 @@ def positions_close(*, sweep: KillSweep, account: Account, wall: datetime) -> li
             continue
         try:
             code, detail = _close(sweep, position, wall)
-        except (AppError, OSError) as error:
+        except OF_ONE_ORDER as error:
             code, detail = getattr(error, "code", "BROKER_UNCERTAIN"), str(error)
         position.refresh_from_db(fields=["quantity"])
         if left := _share(sweep, position):

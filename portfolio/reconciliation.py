@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import transaction
 
 from portfolio import blocking, comparing, reconciled
 from portfolio.adopting import activities_since, adopt_activities, adopt_cash, adopt_order, adopt_position
@@ -33,14 +33,13 @@ from portfolio.choices import (
     OrderStatus,
 )
 from portfolio.comparing import BrokerBook, DeskBook, Difference, Mismatch
-from portfolio.errors import LOST_AT_BROKER
+from portfolio.errors import LOST_AT_BROKER, OF_ONE_ORDER
 from portfolio.fills import fills_apply, order_move
 from portfolio.models import Account, Order, Position
 from portfolio.settling import account_settle
 from safety.services import reconciliation_clear
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
-from tradingsite.common.errors import AppError
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +129,7 @@ def accounts_reconcile(*, actor: Actor = DESK, simulated: bool = True) -> list[R
         # One that cannot be compared must not keep the others from it.
         try:
             results.append(account_reconcile(actor=actor, account=account, wall=utcnow()))
-        except (AppError, DataError, IntegrityError) as error:
+        except OF_ONE_ORDER as error:
             logger.exception("account %s could not be reconciled", account.name)
             results.append(Reconciliation(account.name, compared=False, problem=str(error)))
     return results

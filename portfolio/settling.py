@@ -17,7 +17,7 @@ from django.db.models import Q
 
 from portfolio.brokers import BrokerOrder, BrokerThrottled, broker_for
 from portfolio.choices import OrderStatus
-from portfolio.errors import OrderNotOpen
+from portfolio.errors import OF_ONE_ORDER, OrderNotOpen
 from portfolio.fills import fills_apply
 from portfolio.models import Account, BrokerRound, Order
 from portfolio.orders import NOT_SENT_AFTER, cancel_ask, order_give_up
@@ -150,7 +150,7 @@ def _round(account: Account, wall: datetime, lease: _Lease) -> int:
             try:
                 # The switch is read for each order: a kill may come while many are being settled.
                 after, _ = _settle(order=order, halted=_halted(order), wall=wall, listed=listed)
-            except (AppError, OSError) as error:
+            except OF_ONE_ORDER as error:
                 logger.warning("order %s cannot be settled for now: %s", order.client_order_id, error)
                 continue
             changed += (after.status, after.filled_quantity) != before

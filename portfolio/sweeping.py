@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from portfolio import orders
+from portfolio.errors import OF_ONE_ORDER
 from portfolio.flattening import positions_close
 from portfolio.models import Account, Order
 from portfolio.settling import cancel_again, order_end
@@ -96,7 +97,7 @@ def _cancel_orders(sweep: KillSweep, *, wall: datetime, until: float | None) -> 
         asked.add(order.client_order_id)
         try:
             order_end(order=order, reason=_reason(sweep), since=sweep.killed_at, wall=wall)
-        except (AppError, OSError) as error:
+        except OF_ONE_ORDER as error:
             logger.warning("the cancel of %s is not confirmed: %s", order.client_order_id, error)
     return asked
 
