@@ -60,3 +60,39 @@ def test_where_the_code_may_not_be_written_to_kernels_are_kept_with_the_data(
     warming.keep_kernels()
     expected = None if writable else str(settings.DATA_DIR / "kernels")
     assert os.environ.get("NUMBA_CACHE_DIR") == expected
+
+
+FIRST_JOB = """
+import django; django.setup()
+import numpy as np
+from optimize.engine import Settings, evaluate, folds, make_axis, portfolio_sums, prepare, returns, simulate, warm
+from optimize.engine.kernels import adding, figures, stepping, striding, walking, words
+from tests.optimize.histories import walk
+from workflows.strategies import strategy_types
+
+def compiled():
+    modules = (adding, figures, stepping, striding, walking, words)
+    kernels = [item for module in modules for item in vars(module).values() if hasattr(item, "signatures")]
+    assert len(kernels) > 20
+    return sum(len(kernel.signatures) for kernel in kernels)
+
+warm()
+before = compiled()
+series = [prepare(walk(300, 1)), prepare(walk(222, 2, first=50))]
+axis = make_axis(series)
+windows = axis.windows([stretch for fold in folds(axis, 2, 0.7) for stretch in (fold.train, fold.test)])
+for kind in strategy_types.all():
+    if kind.slug == "model":
+        continue
+    grid = [kind.clean(params) for params in kind.default_grid()]
+    for settings in (Settings(), Settings(fee=0.1, take_profit=0.1), Settings(direction="long_short", stop_loss=0.1)):
+        evaluate(kind, grid, series, windows, settings, threads=2)
+        portfolio_sums(kind, grid, series, windows, axis, np.array([[0, 100], [100, 300]]), settings, threads=2)
+        returns(kind, grid[0], series, windows, axis, settings)
+        simulate(kind, grid[0], series[1], (10, 200), settings)
+print(compiled() - before)
+"""
+
+
+def test_a_first_job_of_a_warm_worker_compiles_nothing() -> None:
+    assert _python(FIRST_JOB) == "0"
