@@ -1,9 +1,10 @@
 """Using a tuned model: in a strategy, in a step, never on bars that its training looked at."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from market.bars import Bars, from_ns
 from market.selectors import bars_load
 from market.services import bars_import_source
 from optimize import engine
+from optimize.carrying import carry
 from optimize.choices import JobKind
 from optimize.errors import ModelInSample, ModelReferenceUnknown, ModelTimeframeWrong
 from optimize.learning import artefacts
@@ -33,6 +35,7 @@ from tradingsite.common.actor import Actor
 from tradingsite.common.contracts.steps import step_types
 from tradingsite.common.errors import ValidationFailed
 from workflows import steps
+from workflows.services import strategy_create, workflow_create
 from workflows.strategies import strategy_types
 
 pytestmark = pytest.mark.django_db
@@ -218,7 +221,7 @@ def test_the_signal_step_decides_by_the_model(desk: Desk, bars: Bars, model: Tun
     assert "model trained until" in decision["reason"]
 
 
-def test_a_search_over_a_models_own_training_is_refused(api: Api, bars: Bars, model: TunedModel) -> None:
+def test_a_search_over_a_models_own_training_is_refused(api: Api, bars: Bars, model: TunedModel, warmed: None) -> None:
     body: dict[str, Any] = {
         "strategy_type": "model",
         "symbols": ["MSFT"],
@@ -232,7 +235,34 @@ def test_a_search_over_a_models_own_training_is_refused(api: Api, bars: Bars, mo
     later = {**body, "start": f"{bars.opened_at(CUT):%Y-%m-%d}"}
     taken = api("trader").post("/api/optimize/strategy", later, format="json")
     assert taken.status_code == 200, taken.json()
+    carry(UUID(taken.json()["job_id"]), "tests", until=time.monotonic() + 600)
+    found = api("trader").get(f"/api/optimize/{taken.json()['job_id']}").json()
+    assert found["status"] == "complete", found["error"]
+    assert {row["params"]["model"] for row in found["results"]} == {str(model.pk)}
+    assert found["results"][0]["trades"] > 0
     for grid, code in (({"model": [str(uuid4())]}, "unknown_model"), ({"enter": [0.5]}, "required")):
         wrong = api("trader").post("/api/optimize/strategy", {**later, "param_grid": grid}, format="json")
         assert wrong.status_code == 400
         assert code in [error["code"] for error in wrong.json()["errors"]]
+
+
+def test_a_backtest_over_a_models_own_training_is_refused(api: Api, bars: Bars, model: TunedModel) -> None:
+    signal = {"strategy_type": "model", "params": {"model": str(model.pk)}}
+    workflow = workflow_create(
+        actor=Actor.system("tests"),
+        name="By model",
+        type="custom",
+        steps=[
+            {"name": "prices", "type": "market_data", "config": {"source": "sample"}},
+            {"name": "signal", "type": "signal", "config": signal},
+        ],
+    )
+    strategy = strategy_create(actor=Actor.system("tests"), name="By model", workflow_id=workflow.pk, symbols=["MSFT"])
+    body = {"start": f"{bars.opened_at(CUT - 1):%Y-%m-%d}", "end": f"{bars.opened_at(len(bars) - 1):%Y-%m-%d}"}
+    refused = api("trader").post(f"/api/strategies/{strategy.pk}/backtest", body, format="json")
+    assert refused.status_code == 400, refused.json()
+    assert [(e["pointer"], e["code"]) for e in refused.json()["errors"]] == [("start", "MODEL_IN_SAMPLE")]
+    body["start"] = f"{bars.opened_at(CUT):%Y-%m-%d}"
+    taken = api("trader").post(f"/api/strategies/{strategy.pk}/backtest", body, format="json")
+    assert taken.status_code == 200, taken.json()
+    assert taken.json()["trades"]
