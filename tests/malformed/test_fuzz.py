@@ -70,6 +70,10 @@ def world(api: Callable[..., APIClient], data_dir: Path) -> World:
         "post /portfolio/orders": {"symbol": "IBM", "side": "buy", "quantity": "1", "source": "sample"},
         "post /scheduler/preview": timed,
         "post /optimize/strategy": search,
+        "post /optimize/lookahead": search,
+        "post /optimize/recursive": search,
+        "post /optimize/parity": {"strategy_id": plan, "start": "2005-01-01", "end": "2099-12-31"},
+        "post /strategies/{strategy_id}/backtest": {"start": "2005-01-01", "end": "2009-12-31", "source": "demo"},
         "patch /safety/limits": {"position_limit": "1000", "daily_trade_limit": 5},
         "post /market/instruments": {"symbol": "ODD", "exchange": "XNYS"},
     }
