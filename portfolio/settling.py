@@ -24,7 +24,7 @@ from portfolio.orders import NOT_SENT_AFTER, cancel_ask, order_give_up
 from safety import killswitch
 from safety.errors import KillSwitchActive
 from tradingsite.common.actor import Actor
-from tradingsite.common.clock import utcnow
+from tradingsite.common.clock import CLOCKS_APART, utcnow
 from tradingsite.common.errors import AppError
 
 logger = logging.getLogger(__name__)
@@ -169,10 +169,12 @@ def _listed(account: Account, orders: Iterable[Order], wall: datetime) -> Mappin
 def _taken(account: Account, at_most_every_s: float) -> _Lease | None:
     """Take the account's round unless another process has it, or it is not due."""
     now, holder = utcnow(), uuid4()
-    free = Q(lease_until=None) | Q(lease_until__lte=now)
+    # What no clock that is right can have written holds nobody up.
+    free = Q(lease_until=None) | Q(lease_until__lte=now) | Q(lease_until__gt=now + LEASE + CLOCKS_APART)
     rows = BrokerRound.objects.filter(free, account=account)
     if at_most_every_s:
-        rows = rows.filter(Q(began_at=None) | Q(began_at__lte=now - timedelta(seconds=at_most_every_s)))
+        rested = Q(began_at__lte=now - timedelta(seconds=at_most_every_s)) | Q(began_at__gt=now + CLOCKS_APART)
+        rows = rows.filter(Q(began_at=None) | rested)
     claim = {"holder": holder, "lease_until": now + LEASE, "began_at": now}
     if not rows.update(**claim):
         if BrokerRound.objects.filter(account=account).exists():

@@ -39,7 +39,7 @@ from safety.alerting.telling import raise_all
 from safety.choices import CONDITION_KINDS, OCCURRENCE_KINDS
 from safety.models.alert_rules import ROUND_ID, AlertCursor, AlertRound, AlertRule, AlertSighting, AlertState
 from tradingsite.common.bulk import ids_given, insert_all
-from tradingsite.common.clock import utcnow
+from tradingsite.common.clock import CLOCKS_APART, utcnow
 from tradingsite.common.contracts.registry import UnknownName
 from tradingsite.common.errors import AppError
 
@@ -133,8 +133,8 @@ def evaluate_if_due(*, every_s: float) -> RoundResult | None:
 
 
 def _round_taken(now: datetime, every_s: float) -> bool:
-    free = Q(lease_until=None) | Q(lease_until__lte=now)
-    rested = Q(began_at=None) | Q(began_at__lte=now - timedelta(seconds=every_s))
+    free = Q(lease_until=None) | Q(lease_until__lte=now) | Q(lease_until__gt=now + LEASE + CLOCKS_APART)
+    rested = Q(began_at=None) | Q(began_at__lte=now - timedelta(seconds=every_s)) | Q(began_at__gt=now + CLOCKS_APART)
     mine = AlertRound.objects.filter(free, rested, pk=ROUND_ID)
     if not mine.update(lease_until=now + LEASE, began_at=now):
         if AlertRound.objects.filter(pk=ROUND_ID).exists():

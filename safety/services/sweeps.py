@@ -15,6 +15,7 @@ from safety.models import EVERYTHING, KillSweep
 from safety.services.alerts import alert_raise
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
+from tradingsite.common.clock import CLOCKS_APART
 
 logger = logging.getLogger(__name__)
 
@@ -81,9 +82,11 @@ def sweep_begin(*, actor: Actor, scope: str, flatten: bool) -> None:
 def sweep_take(*, wall: datetime) -> list[KillSweep]:
     """Return the sweeps that are due for a round, each claimed: no other process works on them in the same moment."""
     unproven = Q(confirmed_at__isnull=True)
-    watched = Q(resumed_at__isnull=True, last_round_at__lt=wall - WATCH_EVERY)
+    # A round that no clock that is right can have noted was one of a process whose clock is fast: no kill waits for it.
+    ahead = Q(last_round_at__gt=wall + CLOCKS_APART)
+    watched = Q(resumed_at__isnull=True) & (ahead | Q(last_round_at__lt=wall - WATCH_EVERY))
     due = KillSweep.objects.filter(unproven | watched).filter(
-        Q(last_round_at__isnull=True) | Q(last_round_at__lt=wall - APART)
+        Q(last_round_at__isnull=True) | Q(last_round_at__lt=wall - APART) | ahead
     )
     taken = []
     for sweep in due.order_by("id"):
@@ -107,7 +110,7 @@ def sweep_report(*, sweep: KillSweep, remaining: Remaining, wall: datetime) -> K
         row.remaining = remaining.as_json()
         if not remaining.clean:
             row.clean_samples, row.sampled_at, row.confirmed_at = 0, None, None
-        elif row.sampled_at is None or wall - row.sampled_at >= APART:
+        elif row.sampled_at is None or not -CLOCKS_APART <= wall - row.sampled_at < APART:
             row.clean_samples = min(row.clean_samples + 1, SAMPLES)
             row.sampled_at = wall
             if row.clean_samples == SAMPLES and row.confirmed_at is None:

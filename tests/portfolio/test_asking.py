@@ -122,6 +122,31 @@ def test_a_round_that_another_process_does_is_left_to_it_until_it_seems_dead(res
     assert book.calls == ["open_orders"]
 
 
+def test_a_process_whose_clock_is_an_hour_fast_holds_nobody_up_when_it_dies(resting: Callable[[int], Book]) -> None:
+    book = resting(2)
+    now = utcnow()
+    with clock.frozen(now + timedelta(hours=1)):
+        duties.settle()
+        assert settling._taken(Account.objects.get(), 0) is not None
+    book.calls.clear()
+    rounds_of(1, now)
+    assert book.calls == ["open_orders"]
+
+
+def test_a_kill_is_swept_though_a_process_whose_clock_is_an_hour_fast_has_swept_before(
+    resting: Callable[[int], Book],
+) -> None:
+    book = resting(2)
+    began = utcnow()
+    with clock.frozen(began):
+        safety.kill(actor=Actor.system("test"))
+    book.fail("cancel", "500 before", "500 before")
+    kill_rounds(began, [3600])
+    sweep = kill_rounds(began, [2, 3])
+    assert {row["status"] for row in book.orders.values()} == {"canceled"}
+    assert sweep.confirmed_at is not None
+
+
 def test_a_round_that_broke_off_leaves_the_next_one_free(
     resting: Callable[[int], Book], monkeypatch: pytest.MonkeyPatch
 ) -> None:

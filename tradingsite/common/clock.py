@@ -3,7 +3,10 @@
 import contextlib
 import contextvars
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+CLOCKS_APART = timedelta(seconds=5)
+"""How far the clocks of two processes may be apart. A claim from further in the future than this is nobody's."""
 
 _frozen: contextvars.ContextVar[datetime | None] = contextvars.ContextVar("frozen_clock", default=None)
 
