@@ -12,8 +12,8 @@ from optimize.analysis.account import play
 from optimize.analysis.figures import costs_of, drawdowns_of, figures_of
 from optimize.engine import Settings, prepare, simulate
 from tests.optimize.histories import bars_of, histories, walk
-from tests.optimize.test_engine import TOLD, costs, told
-from workflows.strategies import StrategyType, strategy_types
+from tests.optimize.test_engine import TOLD, TYPES, costs, told
+from workflows.strategies import StrategyType
 
 SHARED = (
     *("total_return", "sharpe", "sortino", "max_drawdown", "calmar", "trades", "win_rate"),
@@ -55,7 +55,7 @@ def test_any_signals_on_any_prices_trade_as_in_a_search(
     assert_equal(bars, entries & sound, exits & sound, (start, stop), Settings(**chosen))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", strategy_types.all(), ids=lambda kind: kind.slug)
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.slug)
 @pytest.mark.parametrize("direction", ["long_only", "long_short"])
 def test_every_type_trades_as_in_a_search(kind: StrategyType, direction: str) -> None:
     bars = walk(700, seed=12)

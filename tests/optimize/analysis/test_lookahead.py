@@ -9,7 +9,7 @@ from optimize.analysis.lookahead import EVEN, NAMED, look_ahead
 from tests.optimize.analysis.planted import planted
 from tests.optimize.histories import walk
 from tests.workflows.samples import sample_bars
-from workflows.strategies import StrategyType, strategy_types
+from workflows.strategies import Rule, StrategyType, strategy_types
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,8 @@ def test_a_peek_of_one_bar_is_caught_at_the_bar_that_peeks(plant: str) -> None:
 def test_a_figure_that_peeks_is_named_even_where_no_signal_changes() -> None:
     bars = walk(120, seed=4)
     with planted("tomorrow") as kind:
-        rule = replace(kind.rule({}), entries_needed=2, exits_needed=2)  # of one each: it never speaks
+        sides = kind.rule({})
+        rule = Rule(sides.entries, 2, sides.exits, 2)  # of one each: it never speaks
         silent = replace(kind, rule=lambda params: rule)
         (sight,) = look_ahead(silent, [silent.clean({})], bars)
     assert sight.changed_signals == 0
