@@ -55,6 +55,12 @@ def plan(body: Mapping[str, Any], looks: int, own: Mapping[str, Any]) -> Plan:
         grid = make_grid(kind, clean_axes(kind, body.get("param_grid")))
     except ValidationFailed as error:
         errors += error.errors
+    if grid is not None:
+        errors += [
+            FieldError(f"param_grid/{name}", "required", "Has no default; name at least one.")
+            for name in kind.references
+            if name not in grid.axes
+        ]
     if grid is not None and len(grid) > COMBINATIONS_MAX:
         detail = f"These are {len(grid)} combinations, at most {COMBINATIONS_MAX} are looked at. Use fewer values."
         errors.append(FieldError("param_grid", "too_many", detail))

@@ -80,6 +80,7 @@ def test_recursive_analysis_says_how_many_bars_are_needed(analysed: Analysed) ->
     ("changes", "pointer", "code"),
     [
         ({"strategy_type": "luck"}, "strategy_type", "unknown"),
+        ({"strategy_type": "model"}, "param_grid/model", "required"),
         ({"param_grid": {"speed": [1]}}, "param_grid/speed", "unknown_parameter"),
         ({"param_grid": {"fast": list(range(2, 40)), "slow": list(range(50, 80))}}, "param_grid", "too_many"),
         ({"symbols": ["NOPE"]}, "symbols/0", "unknown_symbol"),

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from optimize.engine import Settings, prepare, simulate
 from optimize.inspection import backtest as module
 from safety.models import AuditLog
 from tests.optimize.inspection.conftest import SYSTEM
+from tradingsite.common.errors import FieldError
 from workflows.models import Strategy
 from workflows.services import strategy_create
 from workflows.strategies import strategy_types
@@ -183,3 +185,14 @@ def test_a_long_curve_and_many_trades_are_thinned_and_counted(
     assert short["trades"] == whole["trades"][:3]
     assert short["trades_left_out"] == len(whole["trades"]) - 3
     assert short["statistics"] == whole["statistics"]
+
+
+def test_a_strategy_is_not_judged_on_bars_that_it_learnt_from(
+    api: Api, crossing: Crossing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = strategy_types.get("sma_crossover")
+    knows = replace(kind, objection=lambda params, first: FieldError("params/fast", "learnt_from", "It knows them."))
+    monkeypatch.setitem(strategy_types._items, kind.slug, knows)
+    answer = asked(api("trader"), crossing())
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["code"] == "learnt_from"
