@@ -143,7 +143,10 @@ class Indicator:
         Raises:
             IndicatorParamsInvalid: for parameters that are not this indicator's.
         """
-        values = self.validate(params)
+        return self.figures(bars, self.validate(params))
+
+    def figures(self, bars: Bars, values: Values) -> Outputs:
+        """Return what `compute` does for parameters that `validate` returned."""
         inputs = [_price(bars, name) for name in (self.inputs or (values["on"],))]
         finite = np.isfinite(inputs[0]) if len(inputs) == 1 else np.logical_and.reduce([np.isfinite(a) for a in inputs])
         if len(finite) and finite.all():  # the usual history has no holes, and a search asks for hundreds of figures

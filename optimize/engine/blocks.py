@@ -45,7 +45,7 @@ def table_of(plan: Plan, series: Series) -> FloatArray:
         rows.setdefault((column.name, column.params), []).append(row)
     # Each is let go when its rows are filled: a search may ask for more figures than there is memory for.
     for (name, params), numbers in rows.items():
-        outputs = outputs_of(name, dict(params), series.bars)
+        outputs = outputs_of(name, params, series.bars)
         main = next(iter(outputs))
         for row in numbers:
             column = plan.columns[row]

@@ -4,6 +4,7 @@
 strategy by name.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from market.bars import Bars
-from market.indicators import INDICATORS, Price, compute
+from market.indicators import INDICATORS, Price
 from tradingsite.common.contracts.registry import Registry
 
 BoolArray = npt.NDArray[np.bool_]
@@ -148,12 +149,18 @@ class Columns:
     def _unshifted(self, column: Column) -> FloatArray:
         key = (column.name, column.params)
         if key not in self._outputs:
-            self._outputs[key] = outputs_of(column.name, dict(column.params), self.bars)
+            self._outputs[key] = outputs_of(column.name, column.params, self.bars)
         outputs = self._outputs[key]
         return outputs[column.output] if column.output else next(iter(outputs.values()))
 
 
-def outputs_of(name: str, params: Params, bars: Bars) -> Mapping[str, FloatArray]:
+@functools.lru_cache(maxsize=10_000)
+def _validated(name: str, params: tuple[tuple[str, Value], ...]) -> Params:
+    """Return an indicator's parameters, checked; kept, since to check them takes longer than to compute short histories."""
+    return INDICATORS[name].validate(dict(params))
+
+
+def outputs_of(name: str, params: tuple[tuple[str, Value], ...], bars: Bars) -> Mapping[str, FloatArray]:
     """Return what `name` (see `Column`) puts out over `bars`, by output, the main one first; read-only arrays.
 
     Raises:
@@ -161,11 +168,11 @@ def outputs_of(name: str, params: Params, bars: Bars) -> Mapping[str, FloatArray
         IndicatorParamsInvalid: for parameters that are not the indicator's.
     """
     if name in INDICATORS:
-        outputs: Mapping[str, FloatArray] = compute(name, bars, params)
+        outputs: Mapping[str, FloatArray] = INDICATORS[name].figures(bars, _validated(name, params))
     elif name in PRICES:
         outputs = {"": getattr(bars, name)}
     else:
-        outputs = column_sources.get(name).compute(bars, params)
+        outputs = column_sources.get(name).compute(bars, dict(params))
     kept: dict[str, FloatArray] = {}
     for output, values in outputs.items():
         if len(values) != len(bars):
