@@ -122,7 +122,8 @@ class _Reader:
         rows = self._rows.get(id(column))
         if rows is not None:
             return rows
-        marks = [(name, *self._values(value.name)) for name, value in column.params if isinstance(value, Mark)]
+        params: tuple[tuple[str, object], ...] = column.params
+        marks = [(name, *self._values(value.name)) for name, value in params if isinstance(value, Mark)]
         which = np.zeros(len(self._combinations), dtype=np.int64)
         for _, values, codes in marks:
             which = which * len(values) + codes
