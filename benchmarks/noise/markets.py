@@ -72,7 +72,7 @@ def market(bars: int, symbols: int, rng: np.random.Generator, *, drift: float = 
 
 def grids() -> list[StrategyType]:
     """Return the types that search over bars alone."""
-    return [each for each in strategy_types.all() if each.grid]
+    return [each for each in strategy_types.all() if not each.references]
 
 
 def searched(strategy_type: StrategyType, market_bars: Sequence[Bars]) -> Assessment:

@@ -12,7 +12,7 @@ from optimize.engine.plan import Plan, _one_by_one, encode
 from optimize.engine.tracing import traced
 from workflows.strategies import Column, Comparison, Rule, StrategyType, strategy_types
 
-SEARCHED = [kind for kind in strategy_types.all() if kind.slug != "model"]
+SEARCHED = [kind for kind in strategy_types.all() if not kind.references]
 
 
 def spelled(plan: Plan, row: int) -> tuple[Any, ...]:

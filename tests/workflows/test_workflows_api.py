@@ -284,7 +284,7 @@ def test_the_catalogues_are_arrays_with_schemas(api: Api) -> None:
     assert signal["additionalProperties"] is False
     assert signal["properties"]["entry"]["enum"] == ["state", "event"]
     kinds = {entry["slug"]: entry for entry in client.get("/api/strategy-types").json()}
-    assert len(kinds) == 9
+    assert len(kinds) == 10
     assert kinds["momentum"]["combinations"] == 18
     assert kinds["sma_crossover"]["params_schema"]["properties"]["fast"]["type"] == "integer"
     bodies = {entry["type"] for entry in client.get("/api/workflow-templates").json()}
