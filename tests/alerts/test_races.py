@@ -217,7 +217,7 @@ def test_an_e_mail_is_sent_by_one_of_several_processes(
     watch: Watchman, settings: Any, monkeypatch: pytest.MonkeyPatch, trader: Any
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(emails, "_sent", lambda email: sent.append(str(email.pk)) or "")
+    monkeypatch.setattr(emails, "_sent", lambda email: sent.append(str(email.pk)) or ("", False))
     for number in range(20):
         AlertEmail.objects.create(user=trader, subject=f"{number}", body="b")
     assert at_once(EVALUATORS, emails.send_due) == []
