@@ -14,7 +14,7 @@ ID = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 
 PEERS = {
     "Hummingbot": 2, "Condor": 2, "NOFX": 1, "QuantDinger": 1, "LEAN": 2, "freqtrade": 2, "go-trader #1462": 1,
-    "go-trader #1470": 1, "AutoGen Studio": 1,
+    "go-trader #1470": 1, "Jesse": 1, "Vibe-Trading": 1, "PyBroker": 1, "AutoGen Studio": 1,
 }  # fmt: skip
 NUMBERS = [*(str(n) for n in range(1, 20)), "19b", *("20", "21", "22", "23", "23b", "23c", "24", "24b", "24c"),
            *(str(n) for n in range(25, 31))]  # fmt: skip
