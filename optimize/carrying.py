@@ -187,7 +187,6 @@ class _Worker:
     def _keep(self, state: bytes) -> None:
         self._lease.check()
         with fenced(self._held, state=state):
-            # Locked, so that nobody gathers meanwhile.
-            wanted = OptimizationJob.objects.select_for_update().filter(pk=self._held.job_id, status__in=UNFINISHED)
-            if not wanted.values_list("pk"):
+            # The job is locked by now, so that nobody gathers meanwhile.
+            if not OptimizationJob.objects.filter(pk=self._held.job_id, status__in=UNFINISHED).exists():
                 raise JobCancelled

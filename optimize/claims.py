@@ -74,12 +74,14 @@ def renew(held: Claim) -> bool:
 def fenced(held: Claim, **fields: Any) -> Iterator[None]:
     """One transaction that changes the chunk with `fields` and whatever else is written inside the block.
 
-    The chunk's row is updated first, which locks it: until the commit nobody can claim it.
+    The job is locked and then the chunk, in the order of whoever ends a job, so that no two wait for each other. Until
+    the commit nobody can claim the chunk.
 
     Raises:
         LeaseLost: the claim is stale; nothing was written.
     """
     with transaction.atomic():
+        list(OptimizationJob.objects.select_for_update().filter(pk=held.job_id).values_list("pk"))
         if not _ours(held).update(**fields):
             raise LeaseLost(f"chunk {held.index} of {held.job_id} is carried by another worker")
         yield

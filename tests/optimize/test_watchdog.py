@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from optimize import watchdog
 from optimize.carrying import carry
-from optimize.choices import JobStatus
-from optimize.claims import ATTEMPTS_MAX, claim
+from optimize.choices import ChunkStatus, JobStatus
+from optimize.claims import ATTEMPTS_MAX, claim, fenced
 from optimize.models import OptimizationChunk, OptimizationJob
 from tests.optimize.conftest import Counting
+from tests.support.desk import wait_until
 from tradingsite.common.clock import utcnow
 from tradingsite.common.models import OutboxMessage
 
@@ -89,3 +92,36 @@ def test_a_full_queue_is_given_time(ask: Ask, monkeypatch: pytest.MonkeyPatch) -
         then = utcnow() - timedelta(seconds=seconds)
         OptimizationJob.objects.filter(pk=job.pk).update(called_at=then, updated_at=then)
         assert watchdog.tick() == called
+
+
+@pytest.mark.postgres
+def test_a_worker_that_ends_its_chunk_late_and_the_watchdog_do_not_wait_for_each_other(
+    transactional_db: None, ask: Ask
+) -> None:
+    job = ask(10, 5)
+    held = claim(job.pk, "slow")
+    assert held is not None
+    OptimizationChunk.objects.filter(pk=held.chunk_id).update(lease_until=utcnow() - timedelta(minutes=1))
+
+    def watch() -> int:
+        try:
+            return watchdog.tick()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with fenced(held, status=ChunkStatus.DONE, lease_until=None):
+            watching = pool.submit(watch)
+            wait_until("the watchdog at the lock", _somebody_waits_for_a_row, seconds=20)
+            OptimizationJob.objects.filter(pk=job.pk).update(chunks_done=1)
+        assert watching.result(20) == 0
+    assert OptimizationChunk.objects.get(pk=held.chunk_id).status == ChunkStatus.DONE
+
+
+def _somebody_waits_for_a_row() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # within a transaction the first look would stay the last
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(cursor.fetchone()[0])
