@@ -14,7 +14,7 @@ from market import services
 from market.calendars import calendar
 from market.choices import Adjustment, OnConflict, SourceClock, Timeframe
 from market.errors import CalendarUnknown
-from market.models import BarImport, BarSeries, DataSource, Instrument
+from market.models import BarImport, BarSeries, DataSource, FeedImport, Fundamental, Instrument, NewsItem
 from market.options import ImportOptions
 from market.services.instruments import EDITABLE
 from market.sources import sources
@@ -219,3 +219,23 @@ class BarImportAdmin(LedgerAdmin):
             timeframe=form.cleaned_data["timeframe"],
             replace=form.cleaned_data["on_conflict"] == OnConflict.REPLACE,
         )
+
+
+@admin.register(NewsItem)
+class NewsItemAdmin(LedgerAdmin):
+    list_display: ClassVar = ["published_at", "symbol", "source", "headline", "imported_at"]
+    search_fields: ClassVar = ["symbol", "headline"]
+
+
+@admin.register(Fundamental)
+class FundamentalAdmin(LedgerAdmin):
+    list_display: ClassVar = ["published_at", "symbol", "metric", "as_of", "value", "unit"]
+    list_filter: ClassVar = ["metric"]
+    search_fields: ClassVar = ["symbol", "metric"]
+
+
+@admin.register(FeedImport)
+class FeedImportAdmin(LedgerAdmin):
+    list_display: ClassVar = ["created_at", "kind", "filename", "status", "actor_name"]
+    list_filter: ClassVar = ["kind", "status"]
+    search_fields: ClassVar = ["filename", "actor_name"]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -85,7 +86,7 @@ class Bars:
             arrays[name] = array
         if len({len(array) for array in arrays.values()}) != 1:
             raise ValueError("the columns of bars must have one length")
-        if np.any(np.diff(arrays["time"]) <= 0):
+        if np.any(arrays["time"][1:] <= arrays["time"][:-1]):
             raise ValueError("the times of bars must increase")
         return cls(
             symbol=symbol,
@@ -99,6 +100,13 @@ class Bars:
 
     def __len__(self) -> int:
         return len(self.time)
+
+    @cached_property
+    def whole(self) -> frozenset[str]:
+        """The prices and the volume, by name, that are finite on every bar; none where there is no bar."""
+        if len(self) == 0:
+            return frozenset()
+        return frozenset(name for name in COLUMNS[1:] if np.logical_and.reduce(np.isfinite(getattr(self, name))))
 
     def slice(self, start: int | None, stop: int | None = None) -> "Bars":
         """Return bars `start` to `stop`, as Python slices count; the arrays are views."""

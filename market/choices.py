@@ -49,3 +49,8 @@ class OnConflict(TextChoices):
 
     ERROR = "error", "Refuse the file"
     REPLACE = "replace", "Replace the bar"
+
+
+class FeedKind(TextChoices):
+    NEWS = "news", "News"
+    FUNDAMENTALS = "fundamentals", "Fundamentals"

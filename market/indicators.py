@@ -147,11 +147,12 @@ class Indicator:
 
     def figures(self, bars: Bars, values: Values) -> Outputs:
         """Return what `compute` does for parameters that `validate` returned."""
-        inputs = [_price(bars, name) for name in (self.inputs or (values["on"],))]
-        finite = np.isfinite(inputs[0]) if len(inputs) == 1 else np.logical_and.reduce([np.isfinite(a) for a in inputs])
-        if len(finite) and finite.all():  # the usual history has no holes, and a search asks for hundreds of figures
-            arrays = self.kernel([np.ascontiguousarray(array) for array in inputs], values)
+        names = self.inputs or (values["on"],)
+        if bars.whole.issuperset(names):  # the usual history has no holes, and a search asks for hundreds of figures
+            arrays = self.kernel([getattr(bars, name) for name in names], values)
             return dict(zip(self.outputs, arrays, strict=True))
+        inputs = [_price(bars, name) for name in names]
+        finite = np.logical_and.reduce([np.isfinite(array) for array in inputs])
         result = {name: np.full(len(bars), np.nan) for name in self.outputs}
         for start, stop in _runs(finite):
             arrays = self.kernel([np.ascontiguousarray(array[start:stop]) for array in inputs], values)

@@ -8,8 +8,11 @@ from django.db import models
 from django.db.models import Q
 
 from market.choices import Adjustment, AssetClass, ImportStatus, SourceClock, SourceKind, Timeframe
+from market.feed_models import FeedImport, Fundamental, NewsItem
 from tradingsite.common.bases import Entity
 from tradingsite.common.decimals import PLACES, QuantityField
+
+__all__ = ["BarImport", "BarSeries", "DataSource", "FeedImport", "Fundamental", "Instrument", "NewsItem"]
 
 SYMBOL_PATTERN = r"^[A-Z][A-Z0-9.\-]{0,14}\Z"
 SLUG_PATTERN = r"^[a-z][a-z0-9_-]{0,39}\Z"

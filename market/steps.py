@@ -56,6 +56,8 @@ class MarketDataStep(StepType):
     title = "Market data"
     help = "Finds the bars of each symbol and pins their version, so that every later step sees the same."
     config_class = MarketDataConfig
+    puts_out = frozenset({"series"})
+    reads_only = True
 
     def run(self, context: StepContext) -> StepResult:
         if not context.symbols:
@@ -146,6 +148,8 @@ class IndicatorStep(StepType):
     title = "Indicator"
     help = "Computes one technical indicator for every symbol, on the bars that market_data has pinned."
     config_class = IndicatorConfig
+    needs = frozenset({"series"})
+    reads_only = True
 
     def run(self, context: StepContext) -> StepResult:
         pinned = context.merged("series")

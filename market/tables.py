@@ -50,11 +50,11 @@ class Table:
         return len(self.lines)
 
 
-class _TooLarge(Exception):
+class TooLarge(Exception):
     """The file unpacks to more than is allowed."""
 
 
-class _Bounded(io.RawIOBase):
+class Bounded(io.RawIOBase):
     """A reader that stops a decompression bomb while it unpacks, not after."""
 
     def __init__(self, raw: IO[bytes], limit: int) -> None:
@@ -68,7 +68,7 @@ class _Bounded(io.RawIOBase):
         data = self._raw.read(len(buffer))
         self._left -= len(data)
         if self._left < 0:
-            raise _TooLarge
+            raise TooLarge
         buffer[: len(data)] = data
         return len(data)
 
@@ -98,7 +98,7 @@ def read_table(file: IO[bytes], *, mapping: Mapping[str, str], limits: Limits, p
 
 
 def _read_csv(raw: IO[bytes], mapping: Mapping[str, str], limits: Limits, problems: Problems) -> Table:
-    bounded = io.BufferedReader(_Bounded(raw, limits.unpacked_bytes))
+    bounded = io.BufferedReader(Bounded(raw, limits.unpacked_bytes))
     text = io.TextIOWrapper(bounded, encoding="utf-8-sig", newline="")
     table, line = Table(), 0
     try:
@@ -134,7 +134,7 @@ def _read_csv(raw: IO[bytes], mapping: Mapping[str, str], limits: Limits, proble
         problems.add(line + 1, "", "not_utf8", "The text is not UTF-8 here or soon after.")
     except csv.Error as error:
         problems.add(line + 1, "", "malformed_csv", f"This is no CSV: {error}.")
-    except _TooLarge:
+    except TooLarge:
         problems.add(None, "", "file_too_large", f"The file unpacks to more than {limits.unpacked_bytes:,} bytes.")
     except (OSError, EOFError, zlib.error):
         problems.add(None, "", "malformed_gzip", "The file is a damaged or cut-off gzip archive.")

@@ -3,8 +3,8 @@
 import django_filters
 
 from market.choices import AssetClass, ImportStatus
-from market.models import BarImport, Instrument
-from tradingsite.common.api.filters import CreatedFilterSet, StrictFilterSet
+from market.models import BarImport, Fundamental, Instrument, NewsItem
+from tradingsite.common.api.filters import CreatedFilterSet, MomentFilter, StrictFilterSet
 
 
 class InstrumentFilterSet(StrictFilterSet):
@@ -25,3 +25,23 @@ class BarImportFilterSet(CreatedFilterSet):
     class Meta:
         model = BarImport
         fields = ("status", "source")
+
+
+class _PublishedFilterSet(StrictFilterSet):
+    symbol = django_filters.CharFilter()
+    published_after = MomentFilter(field_name="published_at", lookup_expr="gte")
+    published_before = MomentFilter(field_name="published_at", lookup_expr="lt")
+
+
+class NewsFilterSet(_PublishedFilterSet):
+    class Meta:
+        model = NewsItem
+        fields: tuple[str, ...] = ()
+
+
+class FundamentalFilterSet(_PublishedFilterSet):
+    metric = django_filters.CharFilter()
+
+    class Meta:
+        model = Fundamental
+        fields: tuple[str, ...] = ()

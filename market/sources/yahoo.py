@@ -24,7 +24,8 @@ def _yfinance() -> ModuleType:
         return importlib.import_module("yfinance")
     except ModuleNotFoundError:
         raise MissingExtra(
-            "Prices from Yahoo need the extra 'yahoo': pip install 'trading-desk[yahoo]'.", extra={"pip_extra": "yahoo"}
+            "Prices from Yahoo need the extra 'yahoo': .venv/bin/pip install '.[yahoo]' in the desk's folder.",
+            extra={"pip_extra": "yahoo"},
         ) from None
 
 
