@@ -11,19 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.apps import AppConfig
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, Group
 from django.db import connection
-from django.db.models.signals import post_migrate
-from django.dispatch import receiver
 from django.test import Client
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from rest_framework.test import APIClient
 
-from safety.models import KillSwitch, SafetySettings
+from tests.support import emptying
 from tradingsite.common import clock
 from tradingsite.common.actor import Actor
 from tradingsite.common.roles import Role
@@ -33,6 +30,8 @@ hypothesis_settings.register_profile(
     "suite", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis_settings.load_profile("suite")
+
+emptying.install()
 
 PASSWORD = "correct horse battery staple"
 
@@ -73,14 +72,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.longrepr = f"{item.nodeid} was skipped or expected to fail; a test runs or it is not there"
         if hasattr(report, "wasxfail"):
             del report.wasxfail
-
-
-@receiver(post_migrate, dispatch_uid="rows of a new desk")
-def _first_rows(sender: AppConfig, **_: Any) -> None:
-    """Bring back what a migration wrote into the empty desk after a test that commits had every table emptied."""
-    if sender.label == "safety":
-        SafetySettings.objects.get_or_create(id=1)
-        KillSwitch.objects.get_or_create(scope="all")
 
 
 @pytest.fixture(scope="session")

@@ -92,6 +92,8 @@ def test_of_ten_sockets_with_one_ticket_one_comes_in() -> None:
     assert len([actor for actor in found if actor is not None]) == 1
 
 
+# A refused socket ends as any consumer does: with a look at the connections that its thread has open.
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("headers", "passes"),
     [
