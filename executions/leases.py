@@ -1,42 +1,42 @@
 """Keeping the leases of the runs that this process carries: one thread renews them all and sees wishes to cancel."""
 
-import contextlib
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from uuid import UUID
-
-from django.db import Error, close_old_connections
 
 from executions.errors import HandOver, LeaseLost, RunCancelled, RunHalted, StepTimedOut
 from executions.fence import LEASE, Claim, renew
 from executions.models import WorkflowExecution
 from safety import killswitch
+from tradingsite.common import keeping
 from tradingsite.common.contracts.steps import StepInterrupted
+from tradingsite.common.keeping import Keeper
 from tradingsite.common.lifecycle import stopping
 
 logger = logging.getLogger(__name__)
 
-RENEW_S = 1.0
 # How long a step may ignore its deadline before its run is given up to another worker.
 OVERDUE_S = 10.0
 
 
-class Lease:
-    """A claim that is kept alive, and the reasons to stop that were seen meanwhile."""
+class Lease(keeping.Lease[Claim]):
+    """A run's claim that is kept alive, and the reasons to stop that were seen meanwhile."""
+
+    length = LEASE
 
     def __init__(self, held: Claim) -> None:
-        self.claim = held
-        self.lost = False
+        super().__init__(held)
         self.cancelled = False
         # Why the kill switch stops this run; empty while it does not, and until its strategy is known.
         self.halted = ""
         self.strategy_id: UUID | None = None
         self.deadline: float | None = None
-        self.renewed = held.since
         # Writes down what the step has said since it was last heard; None between two steps.
         self.tell: Callable[[], None] | None = None
+
+    def __str__(self) -> str:
+        return str(self.claim.execution_id)
 
     def check(self) -> None:
         """Return when the run may go on.
@@ -44,8 +44,7 @@ class Lease:
         Raises:
             LeaseLost, RunCancelled, RunHalted, HandOver, StepTimedOut: the reason why not.
         """
-        # Not renewed for a lease's length: another worker may have it, whether we were told or not.
-        if self.lost or time.monotonic() - self.renewed > LEASE.total_seconds():
+        if self.stale:
             raise LeaseLost(f"run {self.claim.execution_id} is carried by another worker")
         if self.cancelled:
             raise RunCancelled
@@ -72,60 +71,14 @@ class Lease:
             time.sleep(min(left, 0.1))
 
 
-class LeaseKeeper:
-    """The thread; it runs while there is something to keep."""
+class LeaseKeeper(Keeper[Claim, Lease]):
+    """Keeps the leases of runs."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._leases: dict[Claim, Lease] = {}
-        self._thread: threading.Thread | None = None
+    every_s = 1.0
+    what = "run"
 
-    @contextlib.contextmanager
-    def kept(self, held: Claim) -> Iterator[Lease]:
-        """Keep the lease of `held` for the length of the block."""
-        lease = Lease(held)
-        with self._lock:
-            self._leases[held] = lease
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="lease keeper", daemon=True)
-                self._thread.start()
-        try:
-            yield lease
-        finally:
-            with self._lock:
-                del self._leases[held]
-
-    def active(self) -> int:
-        """Return how many runs this process carries."""
-        return len(self._leases)
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(RENEW_S)
-            with self._lock:
-                leases = list(self._leases.values())
-                if not leases:
-                    self._thread = None
-                    return
-            self._round(leases)
-
-    def _round(self, leases: list[Lease]) -> None:
-        for lease in leases:
-            self._keep_guarded(lease)
-        # None is held while asleep: connections are few, and a process has one such thread more.
-        with contextlib.suppress(Error):
-            close_old_connections()
-
-    def _keep_guarded(self, lease: Lease) -> None:
-        """Keep one lease; whatever goes wrong with it, the others and this thread go on."""
-        try:
-            close_old_connections()
-            self._keep(lease)
-        except (Error, OSError) as error:
-            # Not renewed is soon lost: `check` goes by the time of the last renewal.
-            logger.warning("the lease of run %s cannot be renewed for now: %s", lease.claim.execution_id, error)
-        except Exception:  # one run's fault must not cost the leases of all
-            logger.exception("the lease of run %s cannot be renewed for now", lease.claim.execution_id)
+    def _begun(self, held: Claim) -> Lease:
+        return Lease(held)
 
     def _keep(self, lease: Lease) -> None:
         deadline = lease.deadline

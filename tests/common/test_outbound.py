@@ -3,53 +3,28 @@
 import contextlib
 import ipaddress
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
+import httpcore
 import pytest
 
-from tests.support.receiver import Receiver, certificate, ok, raw_server, receiver
-from tradingsite.common import outbound
+from tests.support.outbound import call, post
+from tests.support.receiver import raw_server, receiver
+from tradingsite.common import outbound, outbound_rules
 from tradingsite.common.outbound import (
     AddressRefused,
     Allowed,
+    AnswerBrokenOff,
     AnswerTooLarge,
     OutboundFailed,
     OutboundTimedOut,
     OutboundUnreachable,
-    call,
     check_url,
     is_public,
 )
-
-
-@pytest.fixture
-def allowed(settings: Any) -> None:
-    """Let calls reach the servers of this module, which are on the loopback."""
-    settings.OUTBOUND_ALLOWED = ["127.0.0.0/8"]
-
-
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """A name server: what stands here under a name is its addresses, and changes take effect at once."""
-    known: dict[str, list[str]] = {}
-
-    def look_up(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
-        if host not in known:
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in known[host]]
-
-    monkeypatch.setattr(outbound.socket, "getaddrinfo", look_up)
-    return known
-
-
-def post(url: str, timeout_s: float = 5.0, max_bytes: int = 10_000, **more: Any) -> outbound.Reply:
-    return call("POST", url, content=b'{"a": 1}', timeout_s=timeout_s, max_bytes=max_bytes, **more)
-
 
 # --- which addresses
 
@@ -83,6 +58,7 @@ def test_an_address_of_the_public_network_is_one(text: str) -> None:
         "http://169.254.169.254/latest/meta-data", "http://10.0.0.1:8080/", "http://[fe80::1]/",
     ],
 )  # fmt: skip
+@pytest.mark.usefixtures("door")
 def test_every_way_to_write_an_inner_address_is_refused_at_the_check_and_at_the_call(url: str) -> None:
     with pytest.raises(AddressRefused) as checked:
         check_url(url, field="endpoint")
@@ -206,7 +182,8 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
     assert (len(there.requests), proxy.requests) == (1, [])
 
 
-def test_the_connection_goes_to_the_address_that_was_checked(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("door")
+def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name server that says something harmless to the check and something else afterwards gets nowhere."""
     answers: list[str] = []
     connected: list[str] = []
@@ -219,8 +196,13 @@ def test_the_connection_goes_to_the_address_that_was_checked(settings: Any, monk
         connected.append(str(address))
         raise OSError(113, "No route to host")
 
-    monkeypatch.setattr(outbound.socket, "getaddrinfo", look_up)
+    async def connect_async(network: Any, address: str, port: int, timeout_s: float) -> None:
+        connected.append(address)
+        raise httpcore.ConnectError from OSError(113, "No route to host")
+
+    monkeypatch.setattr(outbound_rules.socket, "getaddrinfo", look_up)
     monkeypatch.setattr(outbound, "_connected", connect)
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect_async)
     with receiver() as inner:
         with pytest.raises(OutboundUnreachable, match="No route to host"):
             post(f"http://rebinds.example:{inner.port}/")
@@ -302,10 +284,11 @@ def test_a_peer_that_reads_slowly_meets_the_deadline_too() -> None:
         assert time.monotonic() - started < 1.5
 
 
+@pytest.mark.usefixtures("door")
 def test_a_name_server_that_does_not_answer_meets_the_deadline_too(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
-    monkeypatch.setattr(outbound.socket, "getaddrinfo", lambda *_, **__: ended.wait(20) and [])
-    monkeypatch.setattr(outbound, "RESOLVE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(outbound_rules.socket, "getaddrinfo", lambda *_, **__: ended.wait(20) and [])
+    monkeypatch.setattr(outbound_rules, "RESOLVE_TIMEOUT_S", 0.3)
     started = time.monotonic()
     try:
         with pytest.raises(OutboundTimedOut):
@@ -350,8 +333,9 @@ def test_what_is_no_answer_is_unreachable(said: bytes) -> None:
         connection.recv(65536)
         connection.sendall(said)
 
-    with raw_server(speaks) as port, pytest.raises(OutboundUnreachable, match="broke off"):
+    with raw_server(speaks) as port, pytest.raises(OutboundUnreachable, match="broke off") as failed:
         post(f"http://127.0.0.1:{port}/")
+    assert isinstance(failed.value, AnswerBrokenOff) == (b"Content-Length" in said)
 
 
 @pytest.mark.usefixtures("allowed")
@@ -364,67 +348,3 @@ def test_a_header_that_is_none_or_would_be_two_is_not_sent(value: str) -> None:
             post(there.url, headers={"Authorization": value})
         assert there.requests == []
     assert "Bearer" not in str(failed.value), "a key would stand in logs"
-
-
-# --- certificates
-
-
-@pytest.fixture
-def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ssl.SSLContext]]:
-    """Return a maker of server contexts for a name, whose certificates the desk trusts."""
-    bundle = tmp_path / "trusted.pem"
-    bundle.touch()
-
-    def serve(name: str) -> ssl.SSLContext:
-        made, key = certificate(tmp_path, name)
-        bundle.write_bytes(bundle.read_bytes() + made.read_bytes())
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(made, key)
-        return context
-
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    outbound._trust.cache_clear()
-    yield serve
-    outbound._trust.cache_clear()
-
-
-@contextlib.contextmanager
-def _https(context: ssl.SSLContext) -> Iterator[Receiver]:
-    with receiver(ok, tls=context) as there:
-        yield there
-
-
-@pytest.mark.usefixtures("allowed")
-def test_the_certificate_is_the_names_though_the_connection_goes_to_an_address(
-    trusted: Callable[[str], ssl.SSLContext], names: dict[str, list[str]]
-) -> None:
-    names["hooks.example"] = names["other.example"] = ["127.0.0.1"]
-    with _https(trusted("hooks.example")) as there:
-        assert post(f"https://hooks.example:{there.port}/").status == 200
-        with pytest.raises(OutboundUnreachable, match=r"certificate is not other\.example's"):
-            post(f"https://other.example:{there.port}/")
-        with pytest.raises(OutboundUnreachable, match="certificate"):
-            post(f"https://127.0.0.1:{there.port}/")
-    assert len(there.requests) == 1
-
-
-@pytest.mark.usefixtures("allowed")
-def test_a_certificate_that_nobody_vouches_for_is_refused(
-    trusted: Callable[[str], ssl.SSLContext], tmp_path: Path, names: dict[str, list[str]]
-) -> None:
-    trusted("hooks.example")
-    names["hooks.example"] = ["127.0.0.1"]
-    (tmp_path / "strange").mkdir()
-    made, key = certificate(tmp_path / "strange", "hooks.example")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(made, key)
-    with _https(context) as there, pytest.raises(OutboundUnreachable, match="certificate"):
-        post(f"https://hooks.example:{there.port}/")
-
-
-@pytest.mark.usefixtures("allowed")
-def test_a_peer_that_speaks_no_tls_or_never_ends_its_greeting_is_left() -> None:
-    with receiver() as plain, pytest.raises(OutboundUnreachable, match="speaks no TLS"):
-        post(f"https://127.0.0.1:{plain.port}/")
-    with raw_server(_says_nothing) as port, pytest.raises(OutboundTimedOut):
-        post(f"https://127.0.0.1:{port}/", timeout_s=0.5)

@@ -20,6 +20,8 @@ def test_the_settings_of_the_tests_have_nothing_to_complain_about() -> None:
         ("DESK_TIME_ZONE", "Mars/Olympus", "desk.E010"),
         ("DATA_DIR", Path("/nowhere/at/all"), "desk.E011"),
         ("CELERY_WORKER_CONCURRENCY", 0, "desk.E012"),
+        ("OPTIMIZE_KEPT_DAYS", 0, "desk.E022"),
+        ("OPTIMIZE_TABLES_KEPT_DAYS", 0, "desk.E022"),
         ("REDIS_URL", "http://127.0.0.1:6379", "desk.E013"),
         ("BROKER_URL", "sqla+sqlite:///broker", "desk.E013"),
         ("EXECUTION_TRANSPORT", "pigeon", "desk.E016"),

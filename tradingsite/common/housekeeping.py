@@ -19,25 +19,27 @@ BITE = 1000
 
 Rows = models.QuerySet[Any]
 
-_past_their_time: dict[str, Callable[[datetime], Rows]] = {
-    "live_event": lambda now: LiveEvent.objects.filter(at__lt=now - LIVE_EVENTS_KEPT),
-    "outbox_message": lambda now: OutboxMessage.objects.filter(published_at__lt=now - OUTBOX_KEPT),
-    "idempotency_record": lambda now: IdempotencyRecord.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT),
-    "socket_ticket": lambda now: SocketTicket.objects.filter(expires_at__lt=now - TICKETS_KEPT),
-}
+Work = Callable[[datetime], int]
+
+_duties: dict[str, Work] = {}
 
 
 def register(table: str, past_its_time: Callable[[datetime], Rows]) -> None:
     """Have the rows that `past_its_time(now)` returns deleted from `table` every hour."""
-    if table in _past_their_time:
-        raise ImproperlyConfigured(f"table {table!r} is pruned twice")
-    _past_their_time[table] = past_its_time
+    register_work(table, lambda now: _delete(past_its_time(now)))
+
+
+def register_work(what: str, work: Work) -> None:
+    """Have `work(now)` delete what is past its time every hour, and say how many of `what` that was."""
+    if what in _duties:
+        raise ImproperlyConfigured(f"{what!r} is pruned twice")
+    _duties[what] = work
 
 
 def prune() -> dict[str, int]:
-    """Delete rows past their time and return how many of each table."""
+    """Delete what is past its time, in the order in which it was registered, and return how many of each."""
     now = utcnow()
-    return {table: _delete(rows(now)) for table, rows in _past_their_time.items()}
+    return {what: work(now) for what, work in _duties.items()}
 
 
 def _delete(rows: Rows) -> int:
@@ -49,3 +51,9 @@ def _delete(rows: Rows) -> int:
         # By the condition as well: a row that found a use in between stays.
         rows.filter(pk__in=ids).delete()
         deleted += len(ids)
+
+
+register("live_event", lambda now: LiveEvent.objects.filter(at__lt=now - LIVE_EVENTS_KEPT))
+register("outbox_message", lambda now: OutboxMessage.objects.filter(published_at__lt=now - OUTBOX_KEPT))
+register("idempotency_record", lambda now: IdempotencyRecord.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT))
+register("socket_ticket", lambda now: SocketTicket.objects.filter(expires_at__lt=now - TICKETS_KEPT))

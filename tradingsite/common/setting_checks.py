@@ -43,6 +43,13 @@ def _environment() -> Iterator[CheckMessage]:
             hint="It is the number of runs that a worker carries at once; 1 or more.",
             id="desk.E012",
         )
+    for name in ("OPTIMIZE_TABLES_KEPT_DAYS", "OPTIMIZE_KEPT_DAYS"):
+        if getattr(settings, name) < 1:
+            yield Error(
+                f"{name} is {getattr(settings, name)}.",
+                hint="It is the number of days that what ended optimisations left is kept; 1 or more.",
+                id="desk.E022",
+            )
     for name, url, schemes in (
         ("REDIS_URL", settings.REDIS_URL, REDIS_SCHEMES),
         ("BROKER_URL", settings.BROKER_URL, BROKER_SCHEMES),

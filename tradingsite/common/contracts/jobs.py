@@ -3,6 +3,7 @@
 import abc
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -50,12 +51,21 @@ class Job(JobType):
         """Do the job once and return what is worth keeping of it, JSON-able."""
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """Why a fire started nothing, which is no failure: `run_id` is where the app keeps its own note of it."""
+
+    code: str
+    message: str
+    run_id: UUID | None = None
+
+
 class RunStarter(JobType):
     """Work with rows of its own that outlive every worker: firing it only writes them."""
 
     @abc.abstractmethod
-    def start(self, *, actor: Actor, config: Mapping[str, Any]) -> UUID:
-        """Write what starts the run, in the transaction of the fire, and return the run's id.
+    def start(self, *, actor: Actor, config: Mapping[str, Any]) -> UUID | Skipped:
+        """Write what starts the run, in the transaction of the fire, and return the run's id, or why there is none.
 
         Whoever ends the run says so with `scheduler.services.run_ended`.
         """

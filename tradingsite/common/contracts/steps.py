@@ -104,12 +104,20 @@ class StepType(abc.ABC):
         slug: the word in a definition's `type`.
         help: one line for the page and the API.
         config_class: validates `config`.
+        needs: keys of outputs that it reads; each must be put out by a step before it.
+        puts_out: keys of its output that others may need.
+        reads_only: whether it changes nothing and sends nothing, so that it may be carried out beside a run as well.
+        offered: whether people may choose it; False for the parts of a workflow that the desk itself keeps.
     """
 
     slug: ClassVar[str]
     title: ClassVar[str]
     help: ClassVar[str]
     config_class: ClassVar[type[StepConfig]]
+    needs: ClassVar[frozenset[str]] = frozenset()
+    puts_out: ClassVar[frozenset[str]] = frozenset()
+    reads_only: ClassVar[bool] = False
+    offered: ClassVar[bool] = True
 
     @abc.abstractmethod
     def run(self, context: StepContext) -> StepResult:

@@ -26,25 +26,28 @@ class Event:
         type: a registered event type.
         data: JSON-able, with the members of the type's example.
         workflow_id, strategy_id: what a webhook may narrow its events to; None where the event belongs to none.
+        owned: whether only webhooks of its owner, and of operators, may be told.
+        owner_id: of the user; None where it is nobody's.
     """
 
     type: str
     data: Mapping[str, Any]
     workflow_id: UUID | None = None
     strategy_id: UUID | None = None
+    owned: bool = False
+    owner_id: int | None = None
     at: datetime = field(default_factory=utcnow)
 
 
 def listeners(types: Collection[str]) -> list[Webhook]:
     """Return the webhooks that want any of `types`. To be asked before data is gathered that nobody may want."""
     # Asked with every order and every alert, and mostly there is nobody: whose webhook it is comes second.
-    rows = Webhook.objects.alive().filter(enabled=True).values_list("pk", "event_types")
-    found = [pk for pk, asked in rows if EVERY in asked or not set(types).isdisjoint(asked)]
+    wishes = Webhook.objects.alive().filter(enabled=True).values_list("pk", "event_types")
+    found = [pk for pk, asked in wishes if EVERY in asked or not set(types).isdisjoint(asked)]
     if not found:
         return []
-    return list(
-        Webhook.objects.listening().filter(pk__in=found).only("id", "event_types", "workflow_id", "strategy_id")
-    )
+    rows = Webhook.objects.listening().with_operators().filter(pk__in=found)
+    return list(rows.only("id", "event_types", "workflow_id", "strategy_id", "created_by_id"))
 
 
 def announce(*events: Event, to: Sequence[Webhook] | None = None) -> int:
@@ -84,4 +87,5 @@ def _wants(webhook: Webhook, event: Event) -> bool:
         (EVERY in webhook.event_types or event.type in webhook.event_types)
         and webhook.workflow_id in (None, event.workflow_id)
         and webhook.strategy_id in (None, event.strategy_id)
+        and (not event.owned or webhook.of_operator or webhook.created_by_id == event.owner_id)
     )

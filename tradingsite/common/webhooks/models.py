@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, ExpressionWrapper, OuterRef, Q
 
 from tradingsite.common.actor import Actor
 from tradingsite.common.bases import Entity, SoftDeleted, SoftDeletedQuerySet
@@ -27,6 +27,12 @@ class DeliveryStatus(models.TextChoices):
     FAILED = "failed", "Failed: the last attempt is used up"
 
 
+def _owner_is(least: Role) -> Q:
+    names = [role.slug for role in Role if role >= least]
+    groups = get_user_model().groups.through.objects.filter(user=OuterRef("created_by"), group__name__in=names)
+    return Q(created_by__is_superuser=True) | Q(Exists(groups))
+
+
 class WebhookQuerySet(SoftDeletedQuerySet):
     def visible_to(self, actor: Actor) -> Self:
         """Everybody's own; an operator's all."""
@@ -34,12 +40,12 @@ class WebhookQuerySet(SoftDeletedQuerySet):
 
     def listening(self) -> Self:
         """Those to which anything may be sent. Whoever may have no webhook any more is told nothing either."""
-        roles = get_user_model().groups.through.objects.filter(
-            user=OuterRef("created_by"), group__name__in=[role.slug for role in Role if role >= Role.TRADER]
-        )
-        return self.alive().filter(
-            Q(created_by__is_superuser=True) | Exists(roles), enabled=True, created_by__is_active=True
-        )
+        return self.alive().filter(_owner_is(Role.TRADER), enabled=True, created_by__is_active=True)
+
+    def with_operators(self) -> Self:
+        """Each with `of_operator`: whether its owner may see what is everybody's."""
+        whether = ExpressionWrapper(_owner_is(Role.OPERATOR), output_field=models.BooleanField())
+        return self.annotate(of_operator=whether)
 
 
 class Webhook(SoftDeleted, Entity):
@@ -63,6 +69,7 @@ class Webhook(SoftDeleted, Entity):
     nudged_at = models.DateTimeField(null=True, blank=True)
     version = models.PositiveIntegerField(default=1)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="webhooks")
+    of_operator: bool  # of rows `with_operators`
 
     objects: ClassVar[Any] = WebhookQuerySet.as_manager()
 
