@@ -1,6 +1,5 @@
 """What a tuning is asked: its body checked against what there is, every default said, and cut into chunks."""
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -8,7 +7,7 @@ from typing import Any, TypeVar
 
 from optimize import data
 from optimize.honesty import Gate
-from optimize.learning.errors import ModelDataInsufficient, ModelLibraryMissing
+from optimize.learning.errors import ModelDataInsufficient
 from optimize.learning.families import Combination, Family, combinations, family_get
 from optimize.learning.features import FeatureConfig, feature_config
 from optimize.learning.folds import FoldConfig, fold_config, walk_forward
@@ -60,14 +59,8 @@ def plan(body: Mapping[str, Any]) -> Plan:
 
     Raises:
         ValidationFailed: naming each wrong field.
-        ModelLibraryMissing: the library of this kind of model is not installed.
     """
     family = family_get(body["model_type"])
-    if importlib.util.find_spec(family.library) is None:
-        raise ModelLibraryMissing(
-            f"{family.slug} needs {family.library}. Install the desk's extra: pip install 'trading-desk[models]', on the "
-            "workers too."
-        )
     errors: list[FieldError] = []
     grid = _tried(errors, lambda: combinations(family, body.get("param_grid")))
     features = _tried(errors, lambda: feature_config(_given(body, "feature_config")))

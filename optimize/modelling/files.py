@@ -9,6 +9,8 @@ import re
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -75,6 +77,23 @@ def read(name: str) -> Model:
         while len(_models) > KEPT:
             _models.popitem(last=False)
     return model
+
+
+def older_than(moment: float) -> Iterator[Path]:
+    """Yield every file of the store, half-written ones too, that was last written before `moment`, in Unix seconds."""
+    for path in sorted((Path(settings.DATA_DIR) / "models").glob("*/*")):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < moment:
+                yield path
+
+
+def remove(path: Path) -> bool:
+    """Delete a file of the store; False when somebody else did."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def forget() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.bars import from_ns
+from market.sources import generated
 from optimize import honesty, trials
 from optimize.errors import OptimizationFailed
 from optimize.learning import artefacts
@@ -21,6 +22,7 @@ from optimize.modelling.asking import STRATEGY_TYPE, Asking, asking_of
 from optimize.modelling.chunks import panel_of, unpacked
 from optimize.models import TrialRecord, TunedModel
 from optimize.services.models import model_save
+from optimize.words import plain
 from optimize.work import Asked, Gathering, Outcome
 from tradingsite.common.clock import rfc3339
 
@@ -64,6 +66,7 @@ def gather(gathering: Gathering) -> Outcome:
         # The plateau before the peak: it changes less when the market does.
         candidate=int(order[0]) if around is None else around.recommended.combination,
         holding=scores.holding,
+        generated=generated(pinned.source for pinned in asked.data),
         check=check,
     )
     best = judged.candidate if math.isfinite(scores.whole[asking.objective][judged.candidate]) else None
@@ -95,23 +98,6 @@ def gather(gathering: Gathering) -> Outcome:
         verdict=judged.verdict.outcome,
         trials=ledger,
     )
-
-
-def plain(value: Any) -> Any:
-    """Return `value` as JSON has it: NumPy's numbers as Python's, NaN and infinity as None."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.bool_):
-        return bool(value)
-    if isinstance(value, np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return value
 
 
 def _row(rank: int, asking: Asking, numbers: list[int], scores: Scores, place: int) -> dict[str, Any]:
@@ -201,6 +187,7 @@ def _ledger(asked: Asked, asking: Asking, numbers: list[int], scores: Scores) ->
         source=request["source"],
         start=asking.start,
         end=asking.end,
+        folds=request["folds"],
         hashes=np.array(hashes, dtype=np.uint64),
         ratios=scores.whole["sharpe"] / math.sqrt(asking.tuning.periods_per_year),
         periods=scores.returns.shape[1],

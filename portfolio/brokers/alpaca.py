@@ -374,7 +374,7 @@ def alpaca_broker(account: Account) -> AlpacaBroker:
         vendor = importlib.import_module("portfolio.brokers.alpaca_http")
     except ModuleNotFoundError:
         raise BrokerNotConfigured(
-            "Accounts at Alpaca need the extra 'alpaca': pip install 'trading-desk[alpaca]'.",
+            "Accounts at Alpaca need the extra 'alpaca': .venv/bin/pip install '.[alpaca]' in the desk's folder.",
             extra={"pip_extra": "alpaca"},
         ) from None
     base_url, key_id, secret = settings.ALPACA_BASE_URL, settings.ALPACA_KEY_ID, settings.ALPACA_SECRET_KEY

@@ -410,7 +410,7 @@ def test_without_the_extra_it_says_how_to_install_it(book: Book, place: Place, m
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr("portfolio.brokers.alpaca.importlib.import_module", gone)
-    with pytest.raises(BrokerNotConfigured, match=r"pip install 'trading-desk\[alpaca\]'"):
+    with pytest.raises(BrokerNotConfigured, match=r"pip install '\.\[alpaca\]'"):
         place()
 
 

@@ -1,7 +1,7 @@
 """How an order lives: figures by hand, once and only once, whatever breaks."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from portfolio.models import Account, EquitySnapshot, Fill, Order, PaperOrder, P
 from safety import services as safety
 from safety.models import AuditLog, GateDecision, SafetySettings
 from tests.portfolio.conftest import FIRST_DAY, Prices
+from tests.support.alpaca import Book
 from tests.support.counted import trades_counted
 from tradingsite.common import clock
 from tradingsite.common.actor import Actor
@@ -288,6 +289,21 @@ def test_an_instrument_in_another_currency_is_not_bought_with_this_one(acme: Bar
     order = place()
     assert (order.status, order.code) == ("denied", "CURRENCY_MISMATCH")
     assert trades_counted(order.account_id) == 0
+
+
+def test_an_account_at_a_broker_opens_nothing_by_generated_prices_and_may_close_what_it_holds(
+    book: Book, place: Place
+) -> None:
+    with clock.frozen(datetime(2026, 1, 5, 16, tzinfo=UTC)):
+        order = place(source="demo")
+        assert (order.status, order.code) == ("denied", "PRICES_GENERATED")
+        assert "paper account" in order.detail
+        assert book.orders == {}
+        Account.objects.update(broker="paper")
+        assert place(client_order_id="two", source="demo").status == "filled"
+        Account.objects.update(broker="alpaca")
+        book.positions["ACME"] = Decimal(10)
+        assert place(client_order_id="three", source="demo", side="sell").code == ""
 
 
 def test_what_was_bought_at_one_markets_prices_is_not_sold_at_anothers(

@@ -92,8 +92,24 @@ class Family(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Matrices:
+    """A boosting library's own form of the rows to fit, and of those watched, if any."""
+
+    train: Any
+    watch: Any
+
+
+class Boosted:
+    """What the fitted models of both boosting libraries are made of: the booster, and the watched loss by round."""
+
+    def __init__(self, booster: Any, history: Sequence[float]) -> None:
+        self._booster = booster
+        self.history: FloatArray = np.array(history, dtype=np.float64)
+
+
 def library(name: str, distribution: str = "") -> ModuleType:
-    """Import a library that only some desks have.
+    """Import a library that is large, when the first model asks for it.
 
     Raises:
         ModelLibraryMissing: saying how to get it.
@@ -103,8 +119,8 @@ def library(name: str, distribution: str = "") -> ModuleType:
     # OSError: LightGBM's own library needs libgomp from the system.
     except (ImportError, OSError) as error:
         raise ModelLibraryMissing(
-            f"{distribution or name} cannot be imported ({error}). Install the desk's extra: pip install "
-            "'trading-desk[models]', on the workers too."
+            f"{distribution or name} cannot be imported ({error}). requirements.txt brings it, and LightGBM needs the "
+            "system's libgomp, on the workers too."
         ) from error
 
 

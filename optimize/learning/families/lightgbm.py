@@ -1,7 +1,6 @@
 """Gradient boosting by LightGBM."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,9 +8,11 @@ from numpy.typing import NDArray
 
 from optimize.learning.families.base import (
     Arrays,
+    Boosted,
     Check,
     Combination,
     FloatArray,
+    Matrices,
     Matrix,
     Patience,
     Predictor,
@@ -26,21 +27,7 @@ def _lightgbm() -> Any:
     return library("lightgbm")
 
 
-@dataclass(frozen=True)
-class _Matrices:
-    train: Any
-    watch: Any
-
-
-class _Fitted:
-    def __init__(self, booster: Any, history: list[float]) -> None:
-        self._booster = booster
-        self._history = history
-
-    @property
-    def history(self) -> FloatArray:
-        return np.array(self._history)
-
+class _Fitted(Boosted):
     def probabilities(self, x: Matrix, rounds: Sequence[int]) -> FloatArray:
         return np.array([self._booster.predict(x, num_iteration=n, num_threads=1) for n in rounds], dtype=np.float64)
 
@@ -77,7 +64,7 @@ class LightGBM:
         "learning_rate": (0.03, 0.1),
     }
 
-    def matrix(self, train: Rows, watch: Rows | None, params: Combination) -> _Matrices:
+    def matrix(self, train: Rows, watch: Rows | None, params: Combination) -> Matrices:
         lgb = _lightgbm()
         settings = {
             "max_bin": params["max_bin"],
@@ -94,10 +81,10 @@ class LightGBM:
                 watch.x, label=watch.up, weight=watch.weight, reference=made, params=settings, free_raw_data=False
             )
             watched.construct()
-        return _Matrices(made, watched)
+        return Matrices(made, watched)
 
     def fit(
-        self, matrix: _Matrices, params: Combination, rounds: int, *, seed: int, patience: int = 0, check: Check
+        self, matrix: Matrices, params: Combination, rounds: int, *, seed: int, patience: int = 0, check: Check
     ) -> _Fitted:
         lgb = _lightgbm()
         history: list[float] = []

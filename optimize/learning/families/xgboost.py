@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,11 @@ from numpy.typing import NDArray
 from optimize.learning.errors import ModelFileInvalid
 from optimize.learning.families.base import (
     Arrays,
+    Boosted,
     Check,
     Combination,
     FloatArray,
+    Matrices,
     Matrix,
     Patience,
     Predictor,
@@ -29,21 +30,7 @@ def _xgboost() -> Any:
     return library("xgboost", "xgboost-cpu")
 
 
-@dataclass(frozen=True)
-class _Matrices:
-    train: Any
-    watch: Any
-
-
-class _Fitted:
-    def __init__(self, booster: Any, history: list[float]) -> None:
-        self._booster = booster
-        self._history = history
-
-    @property
-    def history(self) -> FloatArray:
-        return np.array(self._history)
-
+class _Fitted(Boosted):
     def probabilities(self, x: Matrix, rounds: Sequence[int]) -> FloatArray:
         return np.array([self._booster.inplace_predict(x, iteration_range=(0, n)) for n in rounds], dtype=np.float64)
 
@@ -90,7 +77,7 @@ class XGBoost:
         "learning_rate": (0.03, 0.1),
     }
 
-    def matrix(self, train: Rows, watch: Rows | None, params: Combination) -> _Matrices:
+    def matrix(self, train: Rows, watch: Rows | None, params: Combination) -> Matrices:
         xgb = _xgboost()
         bins = params["max_bin"]
 
@@ -101,10 +88,10 @@ class XGBoost:
 
         made = quantiles(train, None)
         # The watched rows are binned by the training rows' quantiles: they must not shape the trees.
-        return _Matrices(made, None if watch is None else quantiles(watch, made))
+        return Matrices(made, None if watch is None else quantiles(watch, made))
 
     def fit(
-        self, matrix: _Matrices, params: Combination, rounds: int, *, seed: int, patience: int = 0, check: Check
+        self, matrix: Matrices, params: Combination, rounds: int, *, seed: int, patience: int = 0, check: Check
     ) -> _Fitted:
         xgb = _xgboost()
         history: list[float] = []

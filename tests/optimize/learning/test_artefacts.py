@@ -180,7 +180,7 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it(slug: str, mon
     for name in ("xgboost", "lightgbm", "sklearn.ensemble", "sklearn.linear_model"):
         monkeypatch.setitem(sys.modules, name, None)
     plan = Plan(family_get(slug), combinations(family_get(slug), GRIDS[slug]))
-    with pytest.raises(ModelLibraryMissing, match=r"trading-desk\[models\]"):
+    with pytest.raises(ModelLibraryMissing, match=r"requirements\.txt"):
         train_final(panel, plan, plan.combinations[0], 1)
 
 

@@ -173,16 +173,6 @@ def test_what_is_wrong_with_a_request_is_named_and_nothing_is_written(
     assert not OptimizationJob.objects.exists()
 
 
-def test_a_kind_of_model_whose_library_is_missing_is_refused_with_the_extra_that_brings_it(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(asking.importlib.util, "find_spec", lambda name: None)
-    answer = api("trader").post("/api/optimize/model", GOOD, format="json")
-    assert answer.status_code == 503
-    assert answer.json()["code"] == "MODEL_LIBRARY_MISSING"
-    assert "trading-desk[models]" in answer.json()["detail"]
-
-
 def test_a_model_that_is_not_there_is_not_found(api: Api) -> None:
     answer = api("viewer").get("/api/models/01890a5d-ac96-774b-bcce-b302099a8057")
     assert (answer.status_code, answer.json()["code"]) == (404, "MODEL_UNKNOWN")
