@@ -1,16 +1,18 @@
 """Tuning a model on purged folds: the desk's tuner beside scikit-learn's GridSearchCV, in one run on one machine.
 
 Both get the same rows, folds, grid and seeds; first it is shown that they score the same, then their times are
-compared. The grid is each kind's default one, which has several numbers of rounds: GridSearchCV trains each anew, the
-desk reads them off one longer run. The desk also works out what the forecasts would have earned, which scikit-learn
-does not.
+compared. The grid is each kind's default one, or `--grid`, the same for all kinds; each has several numbers of rounds:
+GridSearchCV trains each anew, the desk reads them off one longer run. The desk also works out what the forecasts would
+have earned, which scikit-learn does not.
 
-Run: python benchmarks/model_tuning.py [--bars 2500] [--symbols 5] [--rounds 2] [--only xgboost,lightgbm]. It prints
-the best time of each and the ratio; it asserts equal scores and no time, since a busy machine lies.
+Run: python benchmarks/model_tuning.py [--bars 2500] [--symbols 5] [--rounds 2] [--only xgboost,lightgbm] [--cores 1,2]
+[--grid '{"n_estimators": [100, 200, 300, 400, 500], "max_depth": [3, 6]}']. It prints the best time of each and the
+ratio; it asserts equal scores and no time, since a busy machine lies.
 """
 
 import argparse
 import importlib
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -32,7 +34,6 @@ from optimize.learning.tuning import Plan, Scores, evaluate
 
 SEED = 7
 DAY = 86_400_000_000_000
-CORES = (1, 2)
 
 
 def _bars(count: int, number: int) -> Bars:
@@ -103,6 +104,8 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=2, help="times that each is run; the best counts")
     parser.add_argument("--only", default="xgboost,lightgbm,random_forest")
+    parser.add_argument("--cores", default="1,2")
+    parser.add_argument("--grid", type=json.loads, default=None, help="parameter to list of values, as JSON")
     asked = parser.parse_args()
 
     series = [_bars(asked.bars, number) for number in range(asked.symbols)]
@@ -113,8 +116,8 @@ def main() -> None:
     print(f"{'model':14} {'grid':>10} {'cores':>5} {'GridSearchCV':>13} {'desk':>8} {'ratio':>7} {'score gap':>10}")
     for slug in asked.only.split(","):
         family = family_get(slug)
-        plan = Plan(family, combinations(family), FoldConfig(5), weighted=False, seed=SEED)
-        for cores in CORES:
+        plan = Plan(family, combinations(family, asked.grid), FoldConfig(5), weighted=False, seed=SEED)
+        for cores in map(int, asked.cores.split(",")):
             search, cv = _scikit(panel, plan, slug, cores)
             times: dict[str, list[float]] = {"scikit": [], "desk": []}
             for _ in range(asked.rounds):

@@ -5,7 +5,7 @@ class OptimizeConfig(AppConfig):
     name = "optimize"
 
     def ready(self) -> None:
-        from optimize import warming, watchdog
+        from optimize import retention, warming, watchdog
         from optimize.inspection.lookahead import Lookahead
         from optimize.inspection.parity import LiveParity
         from optimize.inspection.recursive import Recursive
@@ -17,6 +17,7 @@ class OptimizeConfig(AppConfig):
         from workflows.strategies import column_sources, strategy_types
 
         warming.keep_kernels()
+        retention.register()
         for kind in (StrategySearch(), ModelTuning(), Lookahead(), Recursive(), LiveParity()):
             kinds.register(kind)
         column_sources.register(MODEL_COLUMN)

@@ -9,22 +9,24 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import Error, transaction
+from django.db import Error, connection, transaction
 from django.db.models import F
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models.functions import Greatest
 
 from optimize import ending
 from optimize.choices import UNFINISHED, ChunkStatus, JobStatus
-from optimize.claims import Claim, claim, fenced, hand_back
+from optimize.claims import Claim, claim, ended, fenced, hand_back
 from optimize.errors import KIND_MISSING, WORK_CRASHED, HandOver, JobCancelled, LeaseLost
 from optimize.leases import Lease, keeper
 from optimize.models import OptimizationChunk, OptimizationJob
-from optimize.news import PERIOD, tell, tell_progress
-from optimize.selectors import results_of
+from optimize.news import PERIOD, news_of, tell, tell_progress
+from optimize.selectors import JOBS, results_of
+from optimize.webhooks import end_told
 from optimize.work import Asked, Gathering, Kind, Outcome, Piece, Pinned, kinds
 from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import AppError
 from tradingsite.common.lifecycle import stopping
+from tradingsite.common.writes import Sql, insert, update, write_part
 
 logger = logging.getLogger(__name__)
 
@@ -39,23 +41,27 @@ def carry(job_id: UUID, worker: str, *, until: float) -> bool:
         Whether another pair of hands is wanted, because chunks wait that nobody carries.
     """
     while (held := claim(job_id, worker)) is not None:
-        _carry_one(held)
+        if _carry_one(held):
+            return False
         if stopping.is_set() or time.monotonic() >= until:
             return OptimizationChunk.objects.filter(job_id=job_id, status=ChunkStatus.WAITING).exists()
     return False
 
 
-def _carry_one(held: Claim) -> None:
-    job = OptimizationJob.objects.defer("result").get(pk=held.job_id)
+def _carry_one(held: Claim) -> bool:
+    """Carry one chunk; say whether that was the end of its job, with nothing left to claim."""
+    job = JOBS.first(held.job_id)
+    if job is None:
+        return True
     if job.ended and not held.gathers:
         _drop(held)
-        return
+        return False
     if job.kind not in kinds:
         ending.fail(held, KIND_MISSING, f"This worker knows no jobs of the kind {job.kind!r}.")
-        return
+        return False
     with keeper.kept(held) as lease:
         try:
-            _Worker(held, lease, job, kinds.get(job.kind)).work()
+            return _Worker(held, lease, job, kinds.get(job.kind)).work()
         except HandOver:
             hand_back(held)
         except JobCancelled:
@@ -70,6 +76,7 @@ def _carry_one(held: Claim) -> None:
         except Exception as error:  # the border to the kinds: whatever they raise ends their job, not the worker
             logger.exception("chunk %s of optimisation %s failed", held.index, held.job_id)
             ending.fail(held, WORK_CRASHED, f"{type(error).__name__}: {error}")
+    return False
 
 
 def _drop(held: Claim) -> None:
@@ -94,12 +101,13 @@ class _Worker:
             created_at=job.created_at,
         )
 
-    def work(self) -> None:
+    def work(self) -> bool:
+        """Do it; say whether the job is over with it."""
         held, job = self._held, self._job
         if held.gathers:
             whole = not job.ended
             self._finish(self._gathered(partial(results_of, job.pk), whole=whole))
-            return
+            return True
         piece = Piece(
             self._asked, held.first, held.last, self._lease.check, self._progress, self._keep, state=held.state
         )
@@ -107,17 +115,16 @@ class _Worker:
         self._lease.check()
         if job.chunks_count > 1:
             self._done(found)
-            return
+            return False
 
         def only() -> Iterator[tuple[int, int, bytes]]:
             yield held.first, held.last, found
 
         self._finish(self._gathered(only, whole=True), result=found)
+        return True
 
     def _gathered(self, results: Any, *, whole: bool) -> Outcome:
         outcome = self._kind.gather(Gathering(self._asked, results, whole, self._lease.check))
-        # NaN is no JSON, and PostgreSQL would refuse it after all the work.
-        json.dumps(outcome.result, allow_nan=False)
         self._lease.check()
         return outcome
 
@@ -144,30 +151,43 @@ class _Worker:
 
     def _finish(self, outcome: Outcome, **fields: Any) -> None:
         """Write down what the job came to. A job that was cancelled stays so, and has its result all the same."""
-        held, now = self._held, utcnow()
+        held, job, now = self._held, self._job, utcnow()
+        # NaN is no JSON, and PostgreSQL would refuse it after all the work. Written once: it is the most of the row.
+        text = json.dumps(outcome.result, allow_nan=False)
         result: dict[str, Any] = {
-            "result": outcome.result,
+            "result": Sql("%s::jsonb" if connection.vendor == "postgresql" else "%s", (text,)),
             "best_sharpe": outcome.best_sharpe,
             "verdict": outcome.verdict,
             "updated_at": now,
         }
-        with fenced(held, status=ChunkStatus.DONE, state=None, lease_until=None, completed_at=now, **fields):
-            rows = OptimizationJob.objects.filter(pk=held.job_id)
-            complete = rows.filter(status__in=UNFINISHED).update(
-                **result,
-                status=JobStatus.COMPLETE,
-                completed_at=now,
-                started_at=Coalesce("started_at", now),
-                done_combinations=F("total_combinations"),
-                fold=F("n_folds"),
-                chunks_done=F("chunks_count"),
-            )
-            if not complete:
-                rows.update(**result)
-            if outcome.trials is not None:
-                outcome.trials.job_id = held.job_id
-                outcome.trials.save(force_insert=True)
-            tell(rows.defer("result", "request", "data").get())
+        chunk = {"status": ChunkStatus.DONE, "state": None, "lease_until": None, "completed_at": now, **fields}
+        trials = []
+        if outcome.trials is not None:
+            outcome.trials.job_id = held.job_id
+            trials.append(insert(outcome.trials))
+        begun = OptimizationJob._meta.get_field("started_at").get_db_prep_value(now, connection=connection)
+        complete = {
+            **result,
+            "status": JobStatus.COMPLETE,
+            "completed_at": now,
+            "started_at": Sql("COALESCE(started_at, %s)", (begun,)),
+            "done_combinations": Sql("total_combinations"),
+            "fold": Sql("n_folds"),
+            "chunks_done": Sql("chunks_count"),
+        }
+        job.status, job.done_combinations, job.fold = JobStatus.COMPLETE, job.total_combinations, job.n_folds
+        news = news_of(job)
+        with transaction.atomic():
+            written = ended(held, chunk, update(OptimizationJob, {"id": held.job_id}, complete), *trials, news)
+            if written is not None:
+                news.written(written[-1])
+                end_told(held.job_id)
+                return
+        # It has ended meanwhile, or another worker has the chunk.
+        with fenced(held, **chunk):
+            for part in (update(OptimizationJob, {"id": held.job_id}, result), *trials):
+                write_part(part)
+            tell(OptimizationJob.objects.defer("result", "request", "data").get(pk=held.job_id))
 
     def _progress(self, done: int, fold: int) -> None:
         """Tell how far a job of one chunk is. Of several, each tells when it is done: together they would stammer."""

@@ -1,7 +1,7 @@
 """Claiming a chunk and writing to it: every write names the fence of its claim, a stale one is refused."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,11 +12,11 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from optimize.choices import ChunkStatus
+from optimize.choices import UNFINISHED, ChunkStatus
 from optimize.errors import LeaseLost
 from optimize.models import OptimizationChunk, OptimizationJob
 from tradingsite.common.clock import utcnow
-from tradingsite.common.writes import database_now, prepared_cursor
+from tradingsite.common.writes import Part, Sql, database_now, prepared_cursor, update, write
 
 LEASE = timedelta(seconds=6)
 ATTEMPTS_MAX = 3
@@ -85,6 +85,28 @@ def fenced(held: Claim, **fields: Any) -> Iterator[None]:
         if not _ours(held).update(**fields):
             raise LeaseLost(f"chunk {held.index} of {held.job_id} is carried by another worker")
         yield
+
+
+def ended(held: Claim, fields: Mapping[str, Any], *others: Part) -> list[list[Any]] | None:
+    """Change the chunk with `fields` and write `others` with it, one statement where the database can.
+
+    As in `fenced`, the job is locked and then the chunk.
+
+    Returns:
+        What each of the others gave back; None, and nothing was written, when the claim is stale or the job has ended.
+    """
+    locking = "FOR UPDATE" if connection.vendor == "postgresql" else ""
+    unfinished = ", ".join(f"'{status.value}'" for status in sorted(UNFINISHED))
+    text = f"job_id = (SELECT id FROM optimization_job WHERE id = %s AND status IN ({unfinished}) {locking})"
+    job = OptimizationJob._meta.pk.get_db_prep_value(held.job_id, connection=connection)
+    key = {
+        "id": held.chunk_id,
+        "fence": held.fence,
+        "status": ChunkStatus.RUNNING,
+        "job": Sql(text, (job,)),
+    }
+    written = write(update(OptimizationChunk, key, fields), *others)
+    return None if written is None else written[1]
 
 
 def hand_back(held: Claim) -> bool:

@@ -8,6 +8,7 @@ from optimize.choices import UNFINISHED, ChunkStatus, JobStatus
 from optimize.claims import Claim
 from optimize.models import OptimizationChunk, OptimizationJob
 from optimize.news import tell
+from optimize.webhooks import end_told
 from tradingsite.common.clock import utcnow
 
 
@@ -30,6 +31,7 @@ def job_fail(job: OptimizationJob, code: str, detail: str) -> None:
     job.save(update_fields=["status", "completed_at", "error_code", "error_detail"])
     _chunks_drop(job)
     tell(job)
+    end_told(job.pk)
 
 
 def job_stop(job: OptimizationJob) -> None:
@@ -56,6 +58,7 @@ def job_stop(job: OptimizationJob) -> None:
         )
         worker_call(job.pk)
     tell(job)
+    end_told(job.pk)
 
 
 def _chunks_drop(job: OptimizationJob) -> None:

@@ -44,6 +44,8 @@ class OptimizationJob(Entity):
     told_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
+    # When a strategy last took parameters of it; it is kept for good then.
+    applied_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
@@ -61,6 +63,7 @@ class OptimizationJob(Entity):
                 condition=models.Q(status__in=sorted(UNFINISHED)),
                 name="optimization_job_unfinished",
             ),
+            models.Index(fields=["completed_at"], name="optimization_job_completed"),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(

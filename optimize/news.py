@@ -9,6 +9,7 @@ from optimize.choices import UNFINISHED, JobStatus
 from optimize.models import OptimizationJob
 from tradingsite.common.clock import utcnow
 from tradingsite.common.live import publish
+from tradingsite.common.live.events import Announcement, Event
 
 FEED = "optimize"
 # Eight in a second, so that the beginning and the end of a job fit in as well.
@@ -20,13 +21,16 @@ def stream_of(owner_id: int | None) -> str:
     return f"{FEED}:{'desk' if owner_id is None else owner_id}"
 
 
+def news_of(job: OptimizationJob) -> Announcement:
+    """Return where a job is as something to be written with the change that it tells of."""
+    data = {"job_id": str(job.pk), "kind": job.kind, **job.progress, "status": job.shown_status}
+    return Announcement(stream_of(job.created_by_id), [Event("progress", data)])
+
+
 def tell(job: OptimizationJob) -> None:
     """Tell where a job is, in the transaction of the change."""
-    publish(
-        stream_of(job.created_by_id),
-        "progress",
-        {"job_id": str(job.pk), "kind": job.kind, **job.progress, "status": job.shown_status},
-    )
+    news = news_of(job)
+    publish(news.stream, news.events[0].type, news.events[0].data)
 
 
 def tell_progress(job: OptimizationJob) -> bool:

@@ -1,10 +1,12 @@
 """Reading jobs, their chunks and the ledger."""
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from optimize.choices import JobStatus
@@ -12,8 +14,11 @@ from optimize.errors import ModelUnknown, OptimizationNotFound
 from optimize.models import FRESH, OptimizationChunk, OptimizationJob, TrialRecord, TunedModel
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
+from tradingsite.common.reads import KeyReader
 from tradingsite.common.roles import Role
+from tradingsite.common.writes import prepared_cursor
 
+JOBS = KeyReader(OptimizationJob, "id")
 # What a list shows; the rest of a row may be megabytes.
 LISTED = ("id", "kind", "strategy_type", "status", "created_at", "completed_at", "best_sharpe", "verdict")
 
@@ -62,32 +67,54 @@ def results_of(job_id: UUID) -> Iterator[tuple[int, int, bytes]]:
     Of a chunk that was stopped it is what it had kept so far.
     """
     rows = OptimizationChunk.objects.filter(job_id=job_id, gathers=False).order_by("index")
-    kept: Any = rows.exclude(result=None, state=None).values_list("first", "last", "result", "state")
-    for first, last, result, state in kept.iterator(chunk_size=1):
-        yield first, last, bytes(result if result is not None else state)
+    kept: Any = rows.exclude(result=None, state=None)
+    # By their keys, and not with a cursor of the server: who stops in the middle leaves that open, and closing it later
+    # would break whatever transaction the connection is in by then.
+    for pk in list(kept.values_list("pk", flat=True)):
+        for first, last, result, state in kept.filter(pk=pk).values_list("first", "last", "result", "state"):
+            yield first, last, bytes(result if result is not None else state)
+
+
+class Entry(NamedTuple):
+    """What one job or several alike added to the ledger; see `TrialRecord`."""
+
+    hashes: bytes
+    sharpe_count: int
+    sharpe_mean: float
+    sharpe_squares: float
+    periods: int
 
 
 def trials_of(
-    *, strategy_type: str, symbols: list[str], timeframe: str, start: datetime, end: datetime, before: datetime
-) -> list[TrialRecord]:
-    """Return the ledger's entries of this type on some of these symbols in some of this time.
+    *, strategy_type: str, symbols: list[str], start: datetime, end: datetime, before: datetime
+) -> list[Entry]:
+    """Return the ledger's entries of this type on some of these symbols in some of this time, of bars of any length.
+
+    Equal ones come once.
 
     Args:
         before: when the search was asked for; what was asked for later does not count.
     """
-    rows = TrialRecord.objects.filter(
-        # Written before, or of a search that was asked for before and took longer: searches that run at the same time
-        # would otherwise not know of each other.
-        Q(created_at__lt=before) | Q(job__created_at__lt=before),
-        strategy_type=strategy_type,
-        timeframe=timeframe,
-        start__lte=end,
-        end__gte=start,
-    ).order_by("id")
+    moment = TrialRecord._meta.get_field("start")
+    start_, end_, before_ = (moment.get_db_prep_value(at, connection=connection) for at in (start, end, before))
+    with prepared_cursor() as cursor:
+        cursor.execute(_TRIALS, [strategy_type, end_, start_, before_, before_])
+        found = cursor.fetchall()
     wanted = set(symbols)
     # Which symbols a row has is looked at here: neither database finds a member of a JSON list by an index of the other.
-    near = [pk for pk, names in rows.values_list("pk", "symbols") if wanted & set(names)]
-    return list(rows.filter(pk__in=near))
+    return [Entry(bytes(hashes), *rest) for names, hashes, *rest in found if wanted & set(json.loads(names))]
+
+
+# Written before, or of a search that was asked for before and took longer: searches that run at the same time would
+# otherwise not know of each other. A job done again and again adds the same each time.
+_TRIALS = """
+    SELECT own.symbols, own.hashes, own.sharpe_count, own.sharpe_mean, own.sharpe_squares, own.periods
+    FROM optimization_trials AS own LEFT JOIN optimization_job AS job ON job.id = own.job_id
+    WHERE own.strategy_type = %s AND own.start <= %s AND own."end" >= %s
+        AND (own.created_at < %s OR job.created_at < %s)
+    GROUP BY own.symbols, own.hashes, own.sharpe_count, own.sharpe_mean, own.sharpe_squares, own.periods
+    ORDER BY MIN(own.id)
+"""
 
 
 def tuned_models() -> QuerySet[TunedModel]:

@@ -32,6 +32,7 @@ class Forecast(StepType):
         "Asks a tuned model how likely a rise is, for conditions to compare, on the bars that market_data has pinned."
     )
     config_class = ForecastConfig
+    reads_only = True
 
     def run(self, context: StepContext) -> StepResult:
         pinned = context.merged("series")

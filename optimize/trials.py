@@ -1,15 +1,18 @@
 """The trial ledger: how often luck was asked on this data before, so that its answers can be discounted."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimize.honesty import Trials
 from optimize.models import TrialRecord
-from optimize.selectors import trials_of
+from optimize.selectors import Entry, trials_of
 
 _STORED = np.dtype("<u8")
 
@@ -35,6 +38,7 @@ def record(
     source: str,
     start: datetime,
     end: datetime,
+    folds: Mapping[str, Any],
     hashes: NDArray[np.uint64],
     ratios: NDArray[np.float64],
     periods: int,
@@ -42,11 +46,15 @@ def record(
     """Return the entry of a job, not saved.
 
     Args:
+        folds: how the period was cut. A combination that is tried again on bars of another length, or on other folds, has
+            another chance to look well by luck: it is another trial.
+        hashes: of each combination.
         ratios: the Sharpe ratio per period of each combination, NaN where it has none.
         periods: returns that each is made of.
     """
-    distinct = np.unique(hashes)
-    shown = Trials.of(ratios, periods)
+    tested = hashlib.sha256(json.dumps([timeframe, folds], sort_keys=True).encode()).digest()
+    distinct = np.unique(hashes ^ np.frombuffer(tested, dtype=_STORED, count=1))
+    found = Trials.of(ratios, periods)
     return TrialRecord(
         strategy_type=strategy_type,
         symbols=list(symbols),
@@ -56,10 +64,10 @@ def record(
         end=end,
         count=int(distinct.size),
         hashes=distinct.astype(_STORED).tobytes(),
-        sharpe_count=shown.count,
-        sharpe_mean=shown.mean,
-        sharpe_squares=shown.squares,
-        periods=shown.periods,
+        sharpe_count=found.count,
+        sharpe_mean=found.mean,
+        sharpe_squares=found.squares,
+        periods=found.periods,
     )
 
 
@@ -71,22 +79,17 @@ def tried(own: TrialRecord, asked_at: datetime) -> Tried:
     earlier = trials_of(
         strategy_type=own.strategy_type,
         symbols=list(own.symbols),
-        timeframe=own.timeframe,
         start=own.start,
         end=own.end,
         before=asked_at,
     )
-    hashes = np.unique(np.concatenate([np.frombuffer(bytes(row.hashes), dtype=_STORED) for row in [*earlier, own]]))
+    same = Entry(bytes(own.hashes), own.sharpe_count, own.sharpe_mean, own.sharpe_squares, own.periods)
     # A job done anew tries nothing new; counted twice it would thin out what it showed.
-    seen = {(bytes(own.hashes), _shown(own))}
-    others: list[Trials] = []
-    for row in earlier:
-        key = bytes(row.hashes), _shown(row)
-        if key not in seen:
-            seen.add(key)
-            others.append(key[1])
-    return Tried(int(hashes.size), tuple(others))
+    others = [row for row in earlier if row != same]
+    hashes = np.unique(np.concatenate([np.frombuffer(row.hashes, dtype=_STORED) for row in [*others, same]]))
+    return Tried(int(hashes.size), tuple(Trials(*row[1:]) for row in others))
 
 
-def _shown(row: TrialRecord) -> Trials:
-    return Trials(row.sharpe_count, row.sharpe_mean, row.sharpe_squares, row.periods)
+def shown(own: TrialRecord) -> Trials:
+    """Return the Sharpe ratios of an entry."""
+    return Trials(own.sharpe_count, own.sharpe_mean, own.sharpe_squares, own.periods)

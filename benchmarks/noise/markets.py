@@ -101,7 +101,8 @@ def searched(strategy_type: StrategyType, market_bars: Sequence[Bars]) -> Assess
     )
 
     def stitched(at: int) -> FloatArray:
-        return engine.returns(strategy_type, combinations[at], series, windows[FOLDS:], axis, COSTS).value
+        (found,) = engine.returns(strategy_type, [combinations[at]], series, windows[FOLDS:], axis, COSTS)
+        return found.value
 
     held = np.mean([each.close[1:] / each.close[:-1] - 1 for each in market_bars], axis=0)[WARM_UP - 1 :]
     tested = np.concatenate([np.arange(*each.test) for each in folds])

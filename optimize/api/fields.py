@@ -1,4 +1,4 @@
-"""Fields of the optimiser's bodies: numbers that are numbers, and the bounds of a period."""
+"""Fields of the optimiser's bodies: numbers that are numbers, the bounds of a period, and a data source's name."""
 
 import re
 from datetime import UTC, datetime, time, timedelta
@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
+from market.models import SLUG_PATTERN
 from tradingsite.common.api.serializers import UtcDateTimeField
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -57,3 +58,10 @@ class PeriodField(UtcDateTimeField):
             detail = f"Must be between the years {_YEARS[0]} and {_YEARS[1]}."
             raise serializers.ValidationError(detail, code="out_of_range")
         return found.astimezone(UTC)
+
+
+class SourceField(serializers.RegexField):
+    """The slug of a data source, or null, which it is when left out."""
+
+    def __init__(self, help_text: str = "The data source; each instrument's default when left out.") -> None:
+        super().__init__(SLUG_PATTERN, required=False, allow_null=True, default=None, help_text=help_text)

@@ -5,16 +5,10 @@ from typing import Any
 from rest_framework import serializers
 
 from market.choices import Adjustment, Timeframe
-from optimize.api.fields import NumberField, PeriodField, WholeField
+from optimize.api.fields import NumberField, PeriodField, SourceField, WholeField
 from optimize.api.serializers import AnyJsonField, CostsSerializer, ObjectField
 from optimize.walkforward.asking import SYMBOLS_MAX
 from tradingsite.common.api.serializers import StrictSerializer, SymbolField, UtcDateTimeField
-
-SOURCE = r"^[a-z][a-z0-9_-]{0,39}\Z"
-
-
-def _source(help_text: str) -> serializers.RegexField:
-    return serializers.RegexField(SOURCE, required=False, allow_null=True, default=None, help_text=help_text)
 
 
 class BacktestSerializer(StrictSerializer):
@@ -32,7 +26,7 @@ class BacktestSerializer(StrictSerializer):
     timeframe = serializers.ChoiceField(
         choices=Timeframe.choices, required=False, allow_null=True, help_text="Else that of the market data step."
     )
-    source = _source("The data source; else that of the market data step, else each instrument's default.")  # type: ignore[assignment]  # a DRF field has an attribute of this name
+    source = SourceField("The data source; else that of the market data step, else each instrument's default.")  # type: ignore[assignment]  # a DRF field has an attribute of this name
     adjustment = serializers.ChoiceField(choices=Adjustment.choices, required=False, allow_null=True)
     costs = CostsSerializer(default=lambda: {"fee": 0.0, "slippage": 0.0})
     initial_cash = NumberField(min_value=1, max_value=1e12, default=10_000.0, help_text="Of each symbol's account.")
@@ -122,7 +116,7 @@ class AnalysisSerializer(StrictSerializer):
     start = PeriodField(help_text="A date, or an RFC 3339 time.")
     end = PeriodField(ends=True, help_text="A date, itself included, or an RFC 3339 time.")
     timeframe = serializers.ChoiceField(choices=Timeframe.choices, default="1d")
-    source = _source("The data source; each instrument's default when left out.")  # type: ignore[assignment]  # as above
+    source = SourceField()  # type: ignore[assignment]  # as above
     adjustment = serializers.ChoiceField(choices=Adjustment.choices, required=False, allow_null=True, default=None)
     param_grid = AnyJsonField(
         required=False, allow_null=True, default=None, help_text="Parameter to list of values; else the type's grid."

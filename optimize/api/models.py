@@ -9,8 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from market.choices import Adjustment, Timeframe
+from market.sources import generated
 from optimize import selectors, services
-from optimize.api.fields import NumberField, PeriodField, WholeField
+from optimize.api.fields import NumberField, PeriodField, SourceField, WholeField
 from optimize.api.serializers import AnyJsonField, CostsSerializer, ObjectField, OptimizationStarted
 from optimize.api.views import started
 from optimize.choices import JobKind
@@ -45,13 +46,7 @@ class OptimizeModelSerializer(StrictSerializer):
         ends=True, help_text="A date, itself included, or an RFC 3339 time. The model knows all until then."
     )
     timeframe = serializers.ChoiceField(choices=Timeframe.choices, default="1d")
-    source = serializers.RegexField(  # type: ignore[assignment]  # a DRF field has an attribute of this name
-        r"^[a-z][a-z0-9_-]{0,39}\Z",
-        required=False,
-        allow_null=True,
-        default=None,
-        help_text="The data source; each instrument's default when left out.",
-    )
+    source = SourceField()  # type: ignore[assignment]  # a DRF field has an attribute of this name
     adjustment = serializers.ChoiceField(choices=Adjustment.choices, required=False, allow_null=True, default=None)
     feature_config = AnyJsonField(
         required=False,
@@ -123,6 +118,10 @@ class TunedModelDetail(TunedModelRow):
     warm_up = serializers.IntegerField(help_text="Bars before its first forecast.")
     description = ObjectField(help_text="Features, parameters, data and versions.")
     figures = ObjectField(help_text="Out of sample, of the combination that was chosen.")
+    generated = serializers.SerializerMethodField(help_text="Whether it learnt from invented prices.")
+
+    def get_generated(self, model: TunedModel) -> bool:
+        return generated(str(pinned["source"]) for pinned in model.description.get("data", []))
 
 
 class TunedModelFilterSet(CreatedFilterSet):

@@ -6,7 +6,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from market.choices import Adjustment, Timeframe
-from optimize.api.fields import NumberField, PeriodField, WholeField
+from market.sources import generated
+from optimize.api.fields import NumberField, PeriodField, SourceField, WholeField
 from optimize.choices import JobKind, JobStatus, Verdict
 from optimize.walkforward.asking import OBJECTIVES, SEARCHES, SYMBOLS_MAX
 from tradingsite.common.api.serializers import StrictSerializer, SymbolField, UtcDateTimeField
@@ -43,13 +44,7 @@ class OptimizeStrategySerializer(StrictSerializer):
     start = PeriodField(help_text="A date, or an RFC 3339 time. Bars before it warm the indicators.")
     end = PeriodField(ends=True, help_text="A date, itself included, or an RFC 3339 time.")
     timeframe = serializers.ChoiceField(choices=Timeframe.choices, default="1d")
-    source = serializers.RegexField(  # type: ignore[assignment]  # a DRF field has an attribute of this name
-        r"^[a-z][a-z0-9_-]{0,39}\Z",
-        required=False,
-        allow_null=True,
-        default=None,
-        help_text="The data source; each instrument's default when left out.",
-    )
+    source = SourceField()  # type: ignore[assignment]  # a DRF field has an attribute of this name
     adjustment = serializers.ChoiceField(choices=Adjustment.choices, required=False, allow_null=True, default=None)
     param_grid = AnyJsonField(
         required=False,
@@ -168,11 +163,16 @@ class OptimizationDetail(StrictSerializer):
     request = ObjectField()
     series = serializers.ListField(child=ObjectField(), source="data", help_text="What it reads, pinned.")
     fingerprint = serializers.CharField(help_text="SHA-256 over `series`.")
+    generated = serializers.SerializerMethodField(help_text="Whether prices of any series are invented.")
     seed = serializers.IntegerField()
     error = serializers.SerializerMethodField(help_text="Why it failed; null where it has not.")
     created_at = UtcDateTimeField()
     started_at = UtcDateTimeField(allow_null=True)
     completed_at = UtcDateTimeField(allow_null=True)
+    applied_at = UtcDateTimeField(allow_null=True, help_text="When a strategy last took parameters of it.")
+
+    def get_generated(self, job: Any) -> bool:
+        return generated(str(pinned["source"]) for pinned in job.data)
 
     @extend_schema_field(ErrorSerializer(allow_null=True))
     def get_error(self, job: Any) -> dict[str, str] | None:

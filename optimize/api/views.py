@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.conf import settings
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -171,6 +172,11 @@ class OptimizationViewSet(ResourceViewSet):
             raise OptimizationUnfinished("Its table is whole when it has ended; ask again then.")
         if job.kind != JobKind.STRATEGY or job.result is None:
             raise OptimizationWithoutResult("It has left no table.")
+        if not job.chunks.filter(gathers=False).exists():
+            raise OptimizationWithoutResult(
+                f"Its table was kept for {settings.OPTIMIZE_TABLES_KEPT_DAYS} days after its end. Search again: the same "
+                "request on the same data makes the same table."
+            )
         return job
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.bars import FloatArray
-from optimize.engine.blocks import Shared, masks_of, pieces, run_all, slices
+from optimize.engine.blocks import Shared, pieces, run_all, slices
 from optimize.engine.kernels.figures import ROW
 from optimize.engine.kernels.walking import walk
 from optimize.engine.plan import Plan, encode
@@ -47,7 +47,7 @@ def checked_windows(windows: NDArray[np.integer], series: Sequence[Series]) -> I
     if result.ndim != 3 or result.shape[1:] != (len(series), 2):
         raise ValueError(f"windows must be [W, {len(series)}, 2], they are {list(result.shape)}")
     lengths = np.array([len(one) for one in series])
-    if np.any(result < 0) or np.any(result[:, :, 1] > lengths) or np.any(result[:, :, 0] > lengths):
+    if (result < 0).any() or (result > lengths[:, None]).any():
         raise ValueError("a window does not lie in its series")
     return result
 
@@ -104,11 +104,10 @@ def _walk(
     plan: Plan, shared: Shared, account: FloatArray, settings: Settings, windows: IntArray, out: FloatArray
 ) -> None:
     series = shared.series
-    with shared.figures() as (table, known):
-        masks = masks_of(plan, table)
+    bits = shared.bits(plan)
     walk(
-        masks,
-        known,
+        bits.masks,
+        bits.known,
         series.sound,
         plan.asked,
         plan.shape,

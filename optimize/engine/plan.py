@@ -55,18 +55,35 @@ def encode(strategy_type: StrategyType, combinations: Sequence[Params]) -> Plan:
 def _at_once(found: Traced) -> Plan:
     """Return the plan of combinations whose rules differ in numbers alone: what is equal is counted, not looked up."""
     left, right, level = found.left.ravel(), found.right.ravel(), found.level.ravel()
-    _, levels = np.unique(level, return_inverse=True)
     width = len(found.columns) + 1
-    _, firsts, pairs = np.unique((levels * width + right + 1) * width + left, return_index=True, return_inverse=True)
+    sides = (right + 1) * np.int64(width) + left
+    if found.level.any():
+        _, levels = np.unique(level, return_inverse=True)
+        sides += levels * (width * width)
+    firsts, pairs = _counted(sides)
     return Plan(
         columns=found.columns,
         left=left[firsts],
         right=right[firsts],
         level=level[firsts],
         asked=(2 * pairs.reshape(found.left.shape) + ~found.above).astype(np.int32),
-        shape=np.tile(np.array(found.shape, dtype=np.int32), (len(found.left), 1)),
-        known=np.concatenate((found.left, found.right), axis=1),
+        shape=np.full((len(found.left), 4), found.shape, dtype=np.int32),
+        known=found.known,
     )
+
+
+def _counted(keys: IntArray) -> tuple[IntArray, IntArray]:
+    """Return where each distinct key stands, and for each key which of the distinct ones it is."""
+    size = int(keys.max()) + 1
+    if size > 8 * len(keys):  # to sort takes less than to make room for every key that there could be
+        _, firsts, which = np.unique(keys, return_index=True, return_inverse=True)
+        return firsts, which
+    place = np.full(size, -1, dtype=np.int64)
+    place[keys] = np.arange(len(keys))
+    taken = np.flatnonzero(place >= 0)
+    firsts = place[taken]
+    place[taken] = np.arange(len(taken))
+    return firsts, place[keys]
 
 
 def _one_by_one(strategy_type: StrategyType, combinations: Sequence[Params]) -> Plan:

@@ -58,6 +58,11 @@ class Returns:
     value: FloatArray
     window: IntArray
 
+    def of(self, window: int) -> "Returns":
+        """Return those of one window, which was traded alone."""
+        there = self.window == window
+        return Returns(self.time[there], self.value[there], self.window[there])
+
 
 @dataclass(frozen=True, eq=False)
 class _Layout:
@@ -235,26 +240,27 @@ def _tile(plan: Plan, first: int, last: int) -> Plan:
 
 def returns(
     strategy_type: StrategyType,
-    combination: Params,
+    combinations: Sequence[Params],
     series: Sequence[Series],
     windows: NDArray[np.integer],
     axis: Axis,
     settings: Settings,
-) -> Returns:
-    """Return the equal-weighted return per bar of one combination (clean params), the windows stitched together.
+) -> list[Returns]:
+    """Return the equal-weighted return per bar of each combination (clean params), the windows stitched together.
+
+    For a few: all bars of all of them are in memory.
 
     Raises:
         ValueError: for windows that do not fit the series or the axis.
     """
     layout = _layout(checked_windows(windows, series), series, axis)
-    plan, account = encode(strategy_type, [combination]), account_of(settings)
-    sums = np.zeros((1, len(layout.weights)))
-    for symbol, one in enumerate(series):
-        _add(plan, bits_of(plan, one), one, account, layout, axis, symbol, sums)
+    plan, account = encode(strategy_type, combinations), account_of(settings)
+    sums = np.zeros((len(combinations), len(layout.weights)))
+    if combinations:
+        for symbol, one in enumerate(series):
+            _add(plan, bits_of(plan, one), one, account, layout, axis, symbol, sums)
     places = [np.arange(first, stop) for first, stop in layout.stretches]
     lengths = layout.stretches[:, 1] - layout.stretches[:, 0]
-    return Returns(
-        axis.time[np.concatenate([np.zeros(0, dtype=np.int64), *places])],
-        sums[0] * layout.weights,
-        np.repeat(np.arange(len(lengths)), lengths),
-    )
+    time = axis.time[np.concatenate([np.zeros(0, dtype=np.int64), *places])]
+    window = np.repeat(np.arange(len(lengths)), lengths)
+    return [Returns(time, values * layout.weights, window) for values in sums]

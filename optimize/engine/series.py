@@ -82,24 +82,28 @@ def packed(flags: NDArray[np.bool_]) -> WordArray:
     return padded.view("<u8").astype(np.uint64, copy=False)
 
 
-def _known(prices: FloatArray) -> FloatArray:
+def _known(bars: Bars, name: str) -> FloatArray:
     """Return the prices with NaN where a price is none: not finite, or not above 0."""
+    prices: FloatArray = getattr(bars, name)
+    if name in bars.whole and prices.min() > 0:
+        return prices
     with np.errstate(invalid="ignore"):
         return np.where(np.isfinite(prices) & (prices > 0), prices, np.nan)
 
 
 def _carried(prices: FloatArray) -> FloatArray:
     """Return the last known price at each bar; before the first, the first (nothing is ever held there)."""
-    known = np.flatnonzero(~np.isnan(prices))
-    if len(known) == 0:
-        return np.ones(len(prices))
-    if len(known) == len(prices):
+    none = np.isnan(prices)
+    if not none.any():
         return prices
-    last = np.maximum.accumulate(np.where(np.isnan(prices), known[0], np.arange(len(prices))))
+    if none.all():
+        return np.ones(len(prices))
+    last = np.maximum.accumulate(np.where(none, none.argmin(), np.arange(len(prices))))
     return prices[last]
 
 
 def prepare(bars: Bars) -> Series:
     """Return `bars` made ready for `evaluate` and the others. The bars must not be changed afterwards."""
-    prices = np.stack([_known(bars.open), _known(bars.high), _known(bars.low), _carried(_known(bars.close))])
+    known = [_known(bars, name) for name in ("open", "high", "low", "close")]
+    prices = np.array([*known[:3], _carried(known[3])])
     return Series(bars, prices, packed(sound_bars(bars)))

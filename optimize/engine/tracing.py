@@ -5,8 +5,10 @@ every combination asks for follows by counting; where a type computes or decides
 the rules are made one by one.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import itemgetter
 from typing import Any, NoReturn
 
 import numpy as np
@@ -48,6 +50,7 @@ class Traced:
         columns: each once.
         sides: as the combinations' comparisons, entries before exits, name them: int32[C, K] rows of the left and, or
             -1, of the right column, and float64[C, K] levels.
+        known: int32[C, R]: the rows that a combination looks at.
         above: bool[K], alike for all.
         shape: number of entries, entries needed, number of exits, exits needed.
     """
@@ -56,6 +59,7 @@ class Traced:
     left: Index
     right: Index
     level: NDArray[np.float64]
+    known: Index
     above: NDArray[np.bool_]
     shape: tuple[int, int, int, int]
 
@@ -88,12 +92,21 @@ class _Reader:
 
     def read(self, rule: Rule) -> Traced:
         comparisons = rule.entries + rule.exits
-        right = [each.right for each in comparisons]
-        none = np.full(len(self._combinations), -1, dtype=np.int32)
+        count = len(self._combinations)
+        left, right = np.empty((2, count, len(comparisons)), dtype=np.int32)
+        level = np.zeros((count, len(comparisons)))
+        for place, (one, _, other) in enumerate(comparisons):
+            left[:, place] = self._row(one)
+            if isinstance(other, Column):
+                right[:, place] = self._row(other)
+            else:
+                right[:, place] = -1
+                level[:, place] = self._level(other)
         return Traced(
-            left=np.stack([self._row(each.left) for each in comparisons], axis=1),
-            right=np.stack([self._row(side) if isinstance(side, Column) else none for side in right], axis=1),
-            level=np.stack([self._level(side) for side in right], axis=1),
+            left=left,
+            right=right,
+            level=level,
+            known=np.stack(list(self._rows.values()), axis=1),
             above=np.array([each.above for each in comparisons]),
             shape=(len(rule.entries), rule.entries_needed, len(rule.exits), rule.exits_needed),
             columns=tuple(self._columns),
@@ -103,48 +116,58 @@ class _Reader:
         """Return the distinct values of a parameter, and for each combination which of them it has."""
         coded = self._coded.get(name)
         if coded is None:
-            asked: list[Hashable] = [params[name] for params in self._combinations]
-            values = list(dict.fromkeys(asked))
-            place = {value: number for number, value in enumerate(values)}
+            asked: list[Hashable] = list(map(itemgetter(name), self._combinations))
+            place = dict.fromkeys(asked, 0)
+            for number, value in enumerate(place):
+                place[value] = number
             codes = np.fromiter(map(place.__getitem__, asked), np.int64, len(asked))
-            coded = self._coded[name] = (values, codes)
+            coded = self._coded[name] = (list(place), codes)
         return coded
 
-    def _level(self, side: object) -> NDArray[np.float64]:
+    def _level(self, side: object) -> NDArray[np.float64] | float:
         if isinstance(side, Mark):
             values, codes = self._values(side.name)
             level: NDArray[np.float64] = np.array(values, dtype=np.float64)[codes]
             return level
-        return np.full(len(self._combinations), 0.0 if isinstance(side, Column) else float(side))  # type: ignore[arg-type]
+        return float(side)  # type: ignore[arg-type]  # a column is asked for elsewhere
 
     def _row(self, column: Column) -> Index:
         """Return which column each combination means by this one."""
-        rows = self._rows.get(id(column))
+        rows, count = self._rows.get(id(column)), len(self._combinations)
         if rows is not None:
             return rows
-        params: tuple[tuple[str, object], ...] = column.params
-        marks = [(name, *self._values(value.name)) for name, value in params if isinstance(value, Mark)]
-        which = np.zeros(len(self._combinations), dtype=np.int64)
-        for _, values, codes in marks:
-            which = which * len(values) + codes
-        distinct, places = (
-            np.unique(which, return_inverse=True) if len(marks) > 1 else (np.arange(_kinds(marks)), which)
-        )
-        made = []
-        for code in distinct.tolist():
-            filled: dict[str, Any] = dict(column.params)
-            for name, values, _ in reversed(marks):
-                code, place = divmod(code, len(values))
-                filled[name] = values[place]
-            whole = Column(column.name, tuple(filled.items()), column.output, column.shift)
-            made.append(self._columns.setdefault(whole, len(self._columns)))
+        asked: tuple[tuple[str, object], ...] = column.params
+        coded = [self._values(value.name) for _, value in asked if isinstance(value, Mark)]
+        distinct, places = _combined(coded, count)
+        marked = iter(distinct)
+        params: list[Iterable[tuple[str, Any]]] = [
+            zip(repeat(name), next(marked)) if isinstance(value, Mark) else repeat((name, value))
+            for name, value in asked
+        ]
+        known, made = self._columns, []
+        # Names keep their order, so that nothing is to be checked or sorted.
+        for filled in zip(*params) if coded else [asked]:  # noqa: B905
+            whole = Column._make((column.name, filled, column.output, column.shift))
+            made.append(known.setdefault(whole, len(known)))
         rows = self._rows[id(column)] = np.array(made, dtype=np.int32)[places]
         return rows
 
 
-def _kinds(marks: Sequence[tuple[str, list[Any], IntArray]]) -> int:
-    """Return how many columns come of at most one mark."""
-    return len(marks[0][1]) if marks else 1
+def _combined(coded: Sequence[tuple[list[Any], IntArray]], count: int) -> tuple[list[list[Any]], IntArray]:
+    """Return the values, by parameter, that several have together, and for each of `count` combinations which of them."""
+    if not coded:
+        return [], np.zeros(count, dtype=np.int64)
+    values, codes = coded[0]
+    if len(coded) == 1:
+        return [values], codes
+    which = codes
+    for more, numbers in coded[1:]:
+        which = which * len(more) + numbers
+    distinct, places = np.unique(which, return_inverse=True)
+    numbered = np.unravel_index(distinct, [len(values) for values, _ in coded])
+    return [
+        [values[code] for code in codes.tolist()] for (values, _), codes in zip(coded, numbered, strict=True)
+    ], places
 
 
 def _rule_of(found: Traced, row: int) -> Rule:

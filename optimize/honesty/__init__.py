@@ -10,6 +10,7 @@ from optimize.honesty.cpcv import Plan, Split, assemble, cpcv, path_count
 from optimize.honesty.cscv import Overfitting, block_bounds, block_sums, blocks_for, overfitting
 from optimize.honesty.grid import GridAxis, axes_of
 from optimize.honesty.multiplicity import SignedRank, benjamini_hochberg, holm, signed_rank
+from optimize.honesty.rejudging import judge_again
 from optimize.honesty.sensitivity import HeatMap, Sensitivity, Slice, Surroundings, sensitivity
 from optimize.honesty.sharpe import (
     Deflated,
@@ -66,6 +67,7 @@ __all__ = [
     "expected_max_sharpe",
     "holm",
     "judge",
+    "judge_again",
     "min_track_record",
     "moments",
     "overfitting",

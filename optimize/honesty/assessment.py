@@ -136,7 +136,9 @@ def assess(
     others: Sequence[Trials] = (),
     gate: Gate | None = None,
     candidate: int | None = None,
+    around: Sensitivity | None = None,
     holding: FloatArray | None = None,
+    generated: bool = False,
     threads: int = 1,
     check: Callable[[], None] = lambda: None,
 ) -> Assessment:
@@ -148,7 +150,9 @@ def assess(
             than this search has.
         others: what other searches on the same data tried.
         candidate: the combination to judge; without it, the best.
+        around: what was found of t-statistics over the grid, ruined combinations without, if that is known already.
         holding: the stitched out-of-sample returns of holding all symbols in equal parts.
+        generated: whether prices of any symbol are invented.
         threads, check: see `overfitting`.
 
     Raises:
@@ -164,12 +168,14 @@ def assess(
     walk = walk_forward(inside, search.out_of_sample.sharpe(), search.chosen)
     blocks = search.blocks
     over = overfitting(blocks.counts, blocks.totals, blocks.squares, threads=threads, check=check) if blocks else None
-    sensitive = sensitivity(search.axes, search.combinations, np.where(search.ruined, np.nan, t), candidate=taken)
+    if around is None:
+        around = sensitivity(search.axes, search.combinations, np.where(search.ruined, np.nan, t))
+    sensitive = around.about(taken) if around else None
     figures = moments(stitched(taken))
     tried = max(trials, len(search.combinations))
     deflated = deflated_sharpe(figures, tried, trial_variance([own, *others], figures.count))
     chosen = [search.combinations[fold.chosen] for fold in walk.folds if fold.chosen is not None]
-    around = sensitive.candidate if sensitive else None
+    own_place = sensitive.candidate if sensitive else None
     evidence = Evidence(
         dsr=deflated.dsr,
         pbo=over.pbo if over else None,
@@ -181,11 +187,12 @@ def assess(
         folds=sum(fold.chosen is not None for fold in walk.folds),
         efficiency=walk.efficiency,
         profitable_folds=walk.profitable,
-        plateau=around.ratio if around else None,
-        neighbours=around.neighbours if around else 0,
+        plateau=own_place.ratio if own_place else None,
+        neighbours=own_place.neighbours if own_place else 0,
         edges=sensitive.edges if sensitive else (),
         ruined=bool(search.ruined[taken]),
         holding=moments(holding).sharpe if holding is not None else None,
+        generated=generated,
     )
     return Assessment(
         order=order,

@@ -10,8 +10,8 @@ Sources:
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,8 @@ class Bands:
     loss: float
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "quantiles": list(QUANTILES)}
+        spreads = {name: vars(getattr(self, name)) for name in ("final", "max_drawdown", "sharpe")}
+        return {**vars(self), **spreads, "quantiles": list(QUANTILES)}
 
 
 def block_lengths(series: npt.ArrayLike) -> tuple[float, float]:
@@ -139,26 +140,53 @@ def bands(
 
     length = min(block_lengths(values)[0] if block is None else block, float(values.size))
     marks = np.unique(np.linspace(0, values.size, min(MOST_MARKS, values.size) + 1)[1:].round().astype(np.int64))
-    equity, figures = np.empty((paths, marks.size)), np.empty((paths, 4))
+    # Below the equity a row each for the drawdown and the Sharpe ratio, so that one call finds all quantiles.
+    rows, figures = np.empty((marks.size + 2, paths)), np.empty((paths, 4))
     for first in range(0, paths, PATHS_AT_ONCE):
         check()
-        some = slice(first, min(first + PATHS_AT_ONCE, paths))
-        resample(values, 1 / length, seed, first, marks, equity[some], figures[some])
+        resample(values, 1 / length, seed, first, min(first + PATHS_AT_ONCE, paths), marks, rows, figures)
     own = np.cumprod(1 + values)
     fall = float((1 - own / np.maximum.accumulate(np.maximum(own, 1.0))).max())
     ratio = float(sharpe_from_sums(values.size, values.sum(), np.square(values).sum()))
     ratios = sharpe_from_sums(values.size, figures[:, 2], figures[:, 3])
+    known = np.isfinite(ratios)
+    rows[-2], rows[-1] = figures[:, 1], ratios if known.all() else 0.0
+    found = quantiles(rows, QUANTILES)
+    last, drawdown, sharpe = (tuple(row) for row in found.T[-3:].tolist())
+    if not known.all():
+        sharpe = tuple(np.quantile(ratios[known], QUANTILES).tolist()) if known.any() else ()
     return Bands(
         paths=paths,
         block=length,
         seed=seed,
         periods=tuple(marks.tolist()),
-        equity=tuple(tuple(row) for row in np.quantile(equity, QUANTILES, axis=0).tolist()),
-        final=_spread(float(own[-1]), figures[:, 0]),
-        max_drawdown=_spread(max(fall, 0.0), figures[:, 1]),
-        sharpe=_spread(ratio if math.isfinite(ratio) else None, ratios[np.isfinite(ratios)]),
+        equity=tuple(map(tuple, found[:, :-2].tolist())),
+        final=Spread(float(own[-1]), last),
+        max_drawdown=Spread(max(fall, 0.0), drawdown),
+        sharpe=Spread(ratio if math.isfinite(ratio) else None, sharpe or None),
         loss=float((figures[:, 0] < 1).mean()),
     )
+
+
+def quantiles(rows: FloatArray, probabilities: Sequence[float]) -> FloatArray:
+    """Return `np.quantile(rows, probabilities, axis=1)`, to the last bit and in a fraction of its time.
+
+    Args:
+        rows: [row, at least one].
+    """
+    if not np.isfinite(rows).all():
+        return np.quantile(rows, probabilities, axis=1)
+    from optimize.honesty.bootstrap_kernels import order_statistics
+
+    places = np.array(probabilities) * (rows.shape[1] - 1)
+    before = np.floor(places)
+    ranks = np.stack((before, np.minimum(before + 1, rows.shape[1] - 1)), axis=1).astype(np.int64)
+    found = np.empty((len(rows), ranks.size))
+    order_statistics(rows, ranks.ravel(), found)
+    low, high, part = found[:, ::2].T, found[:, 1::2].T, (places - before)[:, None]
+    apart = high - low
+    result: FloatArray = np.where(part >= 0.5, high - apart * (1 - part), low + apart * part)
+    return result
 
 
 def _product(x: FloatArray, y: FloatArray) -> float:
@@ -178,7 +206,3 @@ def _lags(significant: "npt.NDArray[np.intp]", run: int, most: int) -> int:
             break
         last = each
     return min(2 * (last + 1), most) if last + 1 + run <= most else most
-
-
-def _spread(actual: float | None, values: FloatArray) -> Spread:
-    return Spread(actual, tuple(np.quantile(values, QUANTILES).tolist()) if values.size else None)

@@ -110,9 +110,9 @@ def _in_place(order: npt.NDArray[np.intp], adjusted: FloatArray) -> FloatArray:
 
 def mean_ranks(values: FloatArray) -> FloatArray:
     """Return ranks from 1; of equal values each has the mean of the ranks that they take."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return ((last - counts + 1 + last) / 2)[places]
+    ordered = np.sort(values)
+    # How many are below, and how many are not above.
+    return (ordered.searchsorted(values, "left") + 1 + ordered.searchsorted(values, "right")) / 2
 
 
 def _exact(ranks: FloatArray, above: float) -> tuple[float, float]:

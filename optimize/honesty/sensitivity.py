@@ -6,8 +6,8 @@ or where a constraint forbids them, count as the median of all scores when plate
 neighbour is not a plateau.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations as choices
 from typing import Any
 
@@ -94,6 +94,12 @@ class Sensitivity:
     slices: tuple[Slice, ...]
     maps: tuple[HeatMap, ...]
     text: str
+    _asked: Callable[[int], tuple[Surroundings, tuple[str, ...]]] = field(repr=False, compare=False)
+
+    def about(self, candidate: int) -> "Sensitivity":
+        """Return the same with another combination asked about, which costs next to nothing."""
+        around, edges = self._asked(candidate)
+        return replace(self, candidate=around, edges=edges)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -152,16 +158,21 @@ def sensitivity(
         return Surroundings(at, score, others, mean, float(least[at]), mean / score if score > 0 else None)
 
     peak, plateau = surroundings(best), surroundings(recommended)
-    asked = best if candidate is None else candidate
+
+    def asked(at: int) -> tuple[Surroundings, tuple[str, ...]]:
+        return surroundings(at), _edges(axes, places[at])
+
+    around_it, edges = asked(best if candidate is None else candidate)
     pairs = list(choices(range(len(axes)), 2))[:most_maps]
     return Sensitivity(
         best=peak,
         recommended=plateau,
-        candidate=surroundings(asked),
-        edges=_edges(axes, places[asked]),
+        candidate=around_it,
+        edges=edges,
         slices=tuple(_slice(axes, at, places, values, best) for at in range(len(axes))),
         maps=tuple(_map(axes, x, y, places, values) for x, y in pairs),
         text=_text(peak, plateau, combinations),
+        _asked=asked,
     )
 
 
@@ -190,12 +201,9 @@ def _around(
 
 def _beside(grid: FloatArray, axis: int, outside: float) -> tuple[FloatArray, FloatArray]:
     """Return, for each cell, the one before and the one after it along `axis`."""
-    padded = np.pad(grid, [(1, 1) if at == axis else (0, 0) for at in range(grid.ndim)], constant_values=outside)
-    size = grid.shape[axis]
-    before, after = (
-        padded[tuple(slice(shift, shift + size) if at == axis else slice(None) for at in range(grid.ndim))]
-        for shift in (0, 2)
-    )
+    before, after = np.full(grid.shape, outside), np.full(grid.shape, outside)
+    first, last = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
+    before[last], after[first] = grid[first], grid[last]
     return before, after
 
 

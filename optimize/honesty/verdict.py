@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, TypeGuard
 
-from optimize.honesty.words import count_of, number, percent
+from optimize.honesty.words import INVENTED, count_of, number, percent
 from tradingsite.common.errors import FieldError, ValidationFailed
 
 Outcome = Literal["promote", "review", "reject"]
@@ -119,6 +119,7 @@ class Evidence:
         ruined: the winner lost everything in some window, in or out of sample.
         holding: the Sharpe ratio, in the unit of `sharpe`, of holding all symbols in equal parts over the same
             stretches; None where there is nothing to hold.
+        generated: the prices of at least one symbol are invented.
     """
 
     dsr: float | None
@@ -136,6 +137,12 @@ class Evidence:
     edges: tuple[str, ...] = ()
     ruined: bool = False
     holding: float | None = None
+    generated: bool = False
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        """Return what `as_dict` was made of."""
+        return cls(**{**data, "edges": tuple(data["edges"])})
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "edges": list(self.edges)}
@@ -178,11 +185,8 @@ class Verdict:
 def judge(evidence: Evidence, gate: Gate | None = None) -> Verdict:
     """Return the verdict: reject where one reason rejects, review where any reason stands, else promote."""
     gate = gate or Gate()
-    found = [
-        reason
-        for look in (_ruin, _loss, _luck, _overfitting, _holding, _sample, _efficiency, _folds, _plateau, _edges)
-        if (reason := look(evidence, gate)) is not None
-    ]
+    looks = (_invented, _ruin, _loss, _luck, _overfitting, _holding, _sample, _efficiency, _folds, _plateau, _edges)
+    found = [reason for look in looks if (reason := look(evidence, gate)) is not None]
     if not found:
         text = "Nothing speaks against it: the edge is unlikely to be luck, and the choice held out of sample."
         return Verdict("promote", (), text, gate, evidence)
@@ -209,6 +213,10 @@ def _fault(name: str, value: object, *, whole: bool) -> str:
 
 def _known(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
+
+
+def _invented(evidence: Evidence, gate: Gate) -> Reason | None:
+    return Reason("PRICES_GENERATED", "review", INVENTED) if evidence.generated else None
 
 
 def _ruin(evidence: Evidence, gate: Gate) -> Reason | None:

@@ -1,5 +1,7 @@
 """Figures as people read them."""
 
+INVENTED = "The prices are generated: what does well on them says nothing about any market."
+
 
 def percent(value: float) -> str:
     """Return a fraction in percent, with two decimals where they say something."""

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from market.bars import Bars, FloatArray, from_ns
+from market.sources import generated
 from optimize import data
 from optimize.analysis.account import Played, Trade, play
 from optimize.analysis.figures import Drawdown, costs_of, drawdowns_of, figures_of, returns_of, statistics_of
 from optimize.engine import Settings
+from optimize.honesty.words import INVENTED
 from optimize.inspection.strategies import Deciding, deciding
 from tradingsite.common.clock import rfc3339
 from tradingsite.common.errors import FieldError, ValidationFailed
@@ -100,7 +102,7 @@ def backtest(*, strategy: Strategy, body: Mapping[str, Any]) -> dict[str, Any]:
         },
         "data": [pinned.as_json() for pinned in chosen.data],
         **_told(accounts, settings),
-        "notes": how.untraded,
+        "notes": [*([INVENTED] if generated(each.source for each in chosen.data) else []), *how.untraded],
     }
 
 

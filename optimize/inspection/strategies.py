@@ -53,7 +53,6 @@ def deciding(strategy: Strategy, step: str | None = None) -> Deciding:
     Raises:
         StrategyWithoutSignal: it has none, as one that a team of agents decides.
         ValidationFailed: `step` names none of its signal steps, or its definition does not resolve.
-        AgentTeamUnavailable: it needs a team and none is installed.
     """
     version = None if strategy.workflow is None else strategy.workflow.current_version
     steps = executable(workflow_version=version, strategy=strategy, input_data={}).steps

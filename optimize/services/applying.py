@@ -7,17 +7,21 @@ from uuid import UUID
 
 from django.db import transaction
 
+from optimize import honesty, trials
 from optimize.choices import JobKind, JobStatus, Verdict
 from optimize.errors import (
     OptimizationNotApplicable,
+    OptimizationNotFound,
     OptimizationUnfinished,
     OptimizationWithoutResult,
     PromotionRefused,
 )
 from optimize.honesty import Gate
-from optimize.models import OptimizationJob
+from optimize.honesty.words import count_of, percent
+from optimize.models import OptimizationJob, TrialRecord
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
+from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import FieldError, ValidationFailed
 from tradingsite.common.roles import Role
 from workflows.errors import StrategyNotFound
@@ -62,7 +66,7 @@ def job_apply(
         precondition: sees the strategy, locked, before it is changed.
 
     Raises:
-        OptimizationUnfinished, OptimizationWithoutResult: there is nothing to take.
+        OptimizationNotFound, OptimizationUnfinished, OptimizationWithoutResult: there is nothing to take.
         ValidationFailed: there is no such strategy or rank, or a reason is needed.
         OptimizationNotApplicable: the strategy does not decide by these parameters.
         PromotionRefused: the gate does not promote them, and the caller may not pass it.
@@ -81,6 +85,9 @@ def job_apply(
     doubts = _doubts(job, strategy, is_best=is_best)
     if doubts:
         _pass_gate(actor, doubts, reason)
+    # Locked from here on: what is taken from must not be cleared away meanwhile.
+    if not OptimizationJob.objects.filter(pk=job.pk).update(applied_at=utcnow()):
+        raise OptimizationNotFound(f"There is no optimisation {job.pk} any more.")
     before = dict(strategy.param)
     after = _with_params(strategy, params)
     changed = strategy_update(actor=actor, strategy_id=strategy.pk, changes={"param": after}, precondition=precondition)
@@ -122,6 +129,8 @@ def _doubts(job: OptimizationJob, strategy: Strategy, *, is_best: bool) -> list[
     verdict = (job.result or {}).get("verdict") or {}
     if job.verdict != Verdict.PROMOTE:
         doubts.append(verdict.get("text") or f"The verdict is {job.verdict or 'missing'}.")
+    else:
+        doubts += _tried_since(job)
     looser = _looser(job.request.get("gate") or {})
     if looser:
         doubts.append(f"The gate was made looser than it is by default: {', '.join(looser)}.")
@@ -138,6 +147,28 @@ def _doubts(job: OptimizationJob, strategy: Strategy, *, is_best: bool) -> list[
     if beyond:
         doubts.append(f"The search did not look at {', '.join(beyond)}, which the strategy trades.")
     return doubts
+
+
+def _tried_since(job: OptimizationJob) -> list[str]:
+    """Return why the gate would no longer promote what it did: on the same data more was tried since."""
+    result = job.result or {}
+    own = TrialRecord.objects.filter(job=job).first()
+    if own is None or not result.get("verdict", {}).get("evidence") or not result.get("deflated_sharpe"):
+        return ["What it was judged by is not kept, so that nobody can say what it is worth by now: search again."]
+    before = honesty.Evidence.of(result["verdict"]["evidence"])
+    past = trials.tried(own, utcnow())
+    if past == trials.tried(own, job.created_at) and past.count <= before.trials:
+        return []
+    again = honesty.judge_again(
+        result["verdict"], result["deflated_sharpe"], trials=past.count, jobs=[trials.shown(own), *past.others]
+    )
+    if again.outcome == "promote":
+        return []
+    more = count_of(again.evidence.trials - before.trials, "combination")
+    was = "unknown" if before.dsr is None else percent(before.dsr)
+    return [
+        f"Since it was judged, {more} more were tried on this data. {again.text} It was {was} after {before.trials:,}."
+    ]
 
 
 # What a search may trade with and no strategy does: field of the request, its usual value, and what it is called. What was

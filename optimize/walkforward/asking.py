@@ -1,6 +1,5 @@
 """What a search is asked: its body checked against what there is, every default said, and cut into chunks."""
 
-import importlib.util
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -157,9 +156,6 @@ def _search_errors(search: str, max_trials: int | None, grid: Grid) -> list[Fiel
         if len(grid) > COMBINATIONS_MAX:
             detail = f"These are {len(grid)} combinations, at most {COMBINATIONS_MAX} are searched. Use fewer values."
             return [FieldError("param_grid", "too_many", detail)]
-    if search == "tpe" and importlib.util.find_spec("optuna") is None:
-        detail = "It needs a library that is not installed here: pip install 'trading-desk[search]', or ask for random."
-        return [FieldError("search", "unavailable", detail)]
     if search == "tpe" and max_trials is not None and max_trials > TPE_TRIALS_MAX:
         return [FieldError("max_trials", "too_many", f"Must be at most {TPE_TRIALS_MAX} with tpe.")]
     return []

@@ -3,18 +3,17 @@
 What a row says does not depend on which others are in the table, nor on how many threads made it.
 """
 
-import io
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from optimize import engine
 from optimize.honesty import sharpe_from_sums, t_from_sums
-from optimize.matrix import INNER
+from optimize.matrix import INNER, read, stored
 from optimize.walkforward.grids import grid_of, hashes
 from optimize.walkforward.ground import Ground, ground_of
 from optimize.work import Piece
@@ -25,7 +24,7 @@ _NOTES = b"notes"
 
 
 def run(piece: Piece) -> bytes:
-    """Return the table of a chunk as Parquet."""
+    """Return the table of a chunk, packed."""
     asked = piece.asked
     if asked.request["search"] == "tpe":
         from optimize.walkforward.tpe import run as run_tpe
@@ -169,23 +168,28 @@ def _weighted(values: FloatArray, trades: NDArray[Any]) -> FloatArray:
 
 
 def packed(columns: Columns, *, notes: str = "") -> bytes:
-    """Return the columns as one row group of Parquet, with notes for `unpacked_notes`."""
-    table = pa.table({name: pa.array(values) for name, values in columns.items()})
+    """Return the columns as one table, with notes for `unpacked_notes`."""
+    table = pa.RecordBatch.from_arrays([pa.array(values) for values in columns.values()], names=list(columns))
     if notes:
         table = table.replace_schema_metadata({_NOTES: notes.encode()})
-    out = io.BytesIO()
-    # Random figures have no repeats to make use of; the small level costs least.
-    pq.write_table(table, out, compression="zstd", compression_level=1, use_dictionary=False, write_statistics=False)
-    return out.getvalue()
+    content = stored(table)
+    _packed.last = content, columns
+    return content
+
+
+# A job of one chunk is gathered by the thread that carried it, from the very bytes that it has just made.
+_packed = threading.local()
 
 
 def unpacked_notes(content: bytes) -> str:
     """Return the notes of a table."""
-    metadata = pq.read_schema(io.BytesIO(content)).metadata or {}
-    return bytes(metadata.get(_NOTES, b"[]")).decode()
+    return bytes((read(content).schema.metadata or {}).get(_NOTES, b"[]")).decode()
 
 
 def unpacked(content: bytes) -> Columns:
-    """Return the columns of a table."""
-    table = pq.read_table(io.BytesIO(content), use_threads=False)
+    """Return the columns of a table. Nobody changes them."""
+    last: tuple[bytes, Columns] | None = getattr(_packed, "last", None)
+    if last is not None and last[0] is content:
+        return last[1]
+    table = read(content)
     return {name: table.column(name).to_numpy() for name in table.column_names}

@@ -1,6 +1,6 @@
 """What a search came to: its combinations ranked, what each fold chose, and how much of it is luck."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from market.sources import generated
 from optimize import engine, honesty, trials
 from optimize.errors import OptimizationFailed
 from optimize.matrix import INNER
@@ -18,7 +19,7 @@ from optimize.walkforward.grids import Grid, grid_of
 from optimize.walkforward.ground import Ground, ground_of
 from optimize.walkforward.holding import held
 from optimize.walkforward.paths import paths
-from optimize.walkforward.words import date_of, finite, plain
+from optimize.words import cells, date_of, dates_of, finite, plain
 from optimize.work import Asked, Gathering, Outcome
 
 FloatArray = NDArray[np.float64]
@@ -45,28 +46,28 @@ def gather(gathering: Gathering) -> Outcome:
     check()
     past = trials.tried(ledger, asked.created_at)
     around = honesty.sensitivity(found.axes, found.combinations, found.scores, most_maps=SHOWN_MAPS)
+    search = found.search()
+    # The plateau before the peak: it changes less when the market does.
+    candidate = int(honesty.ranked(search)[0][0]) if around is None else around.recommended.combination
+    traded = found.traded({candidate, *(row for row in found.chosen.tolist() if row >= 0)})
     judged = honesty.assess(
-        found.search(),
-        lambda row: found.returns(found.params(row), ground.tests).value,
+        search,
+        lambda row: traded[row].value,
         trials=past.count,
         others=past.others,
         gate=honesty.Gate.clean(asked.request["gate"]),
-        # The plateau before the peak: it changes less when the market does.
-        candidate=None if around is None else around.recommended.combination,
+        candidate=candidate,
+        around=around,
         holding=held(ground.series, ground.tests, ground.axis),
+        generated=generated(pinned.source for pinned in asked.data),
         check=check,
     )
     check()
-    best = judged.candidate if np.isfinite(judged.t[judged.candidate]) else None
-    walked = [
-        found.returns(found.params(each.chosen), ground.tests[each.fold : each.fold + 1])
-        for each in judged.walk_forward.folds
-        if each.chosen is not None
-    ]
-    stitched = [] if best is None else [found.returns(found.params(best), ground.tests)]
+    best = candidate if np.isfinite(judged.t[candidate]) else None
+    walked = [traded[each.chosen].of(each.fold) for each in judged.walk_forward.folds if each.chosen is not None]
+    stitched = [] if best is None else [traded[best]]
     bands = honesty.bands(_values(stitched), seed=asked.seed, check=check)
     result: dict[str, Any] = {
-        "results": [found.row(rank, int(row)) for rank, row in enumerate(judged.order[:TOP], 1)],
         "best_params": None if best is None else found.params(best),
         "best_rank": None if best is None else int(np.flatnonzero(judged.order == best)[0]) + 1,
         "best_because": None if around is None else around.text,
@@ -79,17 +80,21 @@ def gather(gathering: Gathering) -> Outcome:
         "walk_forward": {
             **_summary(judged, walked, found.yearly),
             "steadiness": [each.as_dict() for each in judged.steadiness],
-            "curve": _curve(walked),
         },
-        "out_of_sample": {"t_stat": None if best is None else judged.t[best], "curve": _curve(stitched)},
+        "out_of_sample": {"t_stat": None if best is None else judged.t[best]},
         "deflated_sharpe": judged.deflated.as_dict(),
         "overfitting": None if judged.overfitting is None else judged.overfitting.as_dict(),
-        "monte_carlo": None if bands is None else bands.as_dict(),
+        "monte_carlo": None if bands is None else {**bands.as_dict(), "equity": None},
         "sensitivity": None if around is None else _shown(around),
         "cpcv": found.paths(check),
     }
+    result = {"results": found.rows(judged.order[:TOP]), **plain(result)}
+    # Hundreds of figures each, made plain by the row.
+    result["walk_forward"]["curve"], result["out_of_sample"]["curve"] = _curve(walked), _curve(stitched)
+    if bands is not None:
+        result["monte_carlo"]["equity"] = [cells(row) for row in np.array(bands.equity)]
     return Outcome(
-        result=plain(result),
+        result=result,
         best_sharpe=None if best is None else finite(found.table["oos_sharpe"][best]),
         verdict=judged.verdict.outcome,
         trials=ledger,
@@ -112,6 +117,8 @@ def merged(gathering: Gathering) -> Columns:
         raise OptimizationFailed(
             "No combination was looked at to the end. Widen the grid, or allow more trials.", code="NOTHING_EVALUATED"
         )
+    if len(parts) == 1:
+        return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -171,7 +178,7 @@ class Found:
             trades=self.table["trades"].astype(np.int64),
             ruined_in=self._by_fold(f"{INNER}ruined_in_", 0, "").astype(np.bool_),
             ruined_out=self._by_fold(f"{INNER}ruined_out_", 0, "").astype(np.bool_),
-            chosen=self._chosen(),
+            chosen=self.chosen,
         )
 
     def _sums(self, name: str, stretches: Index) -> honesty.Sums:
@@ -186,8 +193,9 @@ class Found:
             [self.table[f"{before}{first + fold}{after}"] for fold in range(len(self.ground.folds))], axis=1
         )
 
-    def _chosen(self) -> Index:
-        """Return the row that each fold chose in sample, the first of equals; -1 where none has a score.
+    @cached_property
+    def chosen(self) -> Index:
+        """The row that each fold chose in sample, the first of equals; -1 where none has a score.
 
         By nothing that lies behind its training: what is ruined in its test may well have been chosen.
         """
@@ -197,21 +205,32 @@ class Found:
         rows = known.argmax(axis=0)
         return np.where(np.isfinite(known[rows, np.arange(known.shape[1])]), rows, -1).astype(np.int64)
 
-    def returns(self, params: Mapping[str, Any], windows: NDArray[np.int64]) -> engine.Returns:
-        """Return what a combination makes per bar of these windows, one behind the other."""
-        ground = self.ground
-        return engine.returns(ground.strategy_type, params, ground.series, windows, ground.axis, ground.settings)
+    def traded(self, rows: Iterable[int]) -> dict[int, engine.Returns]:
+        """Return what the combinations of these rows make per bar of the tests, one behind the other."""
+        ground, taken = self.ground, list(rows)
+        params = [self.params(row) for row in taken]
+        found = engine.returns(ground.strategy_type, params, ground.series, ground.tests, ground.axis, ground.settings)
+        return dict(zip(taken, found, strict=True))
 
-    def row(self, rank: int, row: int) -> dict[str, Any]:
-        """Return one ranked result."""
-        folds = range(1, len(self.ground.folds) + 1)
-        return {
-            "rank": rank,
-            "params": self.params(row),
-            **{name: self.table[name][row] for name in _SHOWN},
-            "marks": self._marks(row),
-            "folds": [{"fold": fold, **self._figures(fold, row)} for fold in folds],
-        }
+    def rows(self, order: Index) -> list[dict[str, Any]]:
+        """Return the ranked results."""
+        places = order.tolist()
+        shown = {name: cells(self.table[name][order]) for name in _SHOWN}
+        folds = [
+            {"fold": [fold] * len(places)} | {name: cells(self.table[f"fold_{fold}_{name}"][order]) for name in _FOLD}
+            for fold in range(1, len(self.ground.folds) + 1)
+        ]
+        by_fold = [_records(fold) for fold in folds]
+        return [
+            {
+                "rank": place + 1,
+                "params": self.params(row),
+                **figures,
+                "marks": self._marks(row),
+                "folds": [fold[place] for fold in by_fold],
+            }
+            for place, (row, figures) in enumerate(zip(places, _records(shown), strict=True))
+        ]
 
     def _marks(self, row: int) -> list[str]:
         """Return what makes the figures of a row worth little."""
@@ -257,6 +276,7 @@ def _ledger(asked: Asked, table: Columns, ground: Ground) -> TrialRecord:
         source=request["source"],
         start=moment(request["start"]),
         end=moment(request["end"]),
+        folds={name: request[name] for name in ("n_splits", "train_ratio", "anchored", "embargo")},
         hashes=table[f"{INNER}hash"],
         ratios=table["oos_sharpe"] / np.sqrt(ground.settings.periods_per_year),
         periods=sum(last - first for first, last in (fold.test for fold in ground.folds)),
@@ -286,6 +306,11 @@ def _shown(around: honesty.Sensitivity) -> dict[str, Any]:
     return shown
 
 
+def _records(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Return columns of one length as rows."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
 def _values(path: Sequence[engine.Returns]) -> FloatArray:
     return np.concatenate([part.value for part in path]) if path else np.zeros(0)
 
@@ -297,4 +322,4 @@ def _curve(path: Sequence[engine.Returns]) -> list[dict[str, Any]]:
         return []
     times = np.concatenate([part.time for part in path])
     places = np.unique(np.linspace(0, equity.size - 1, min(CURVE_POINTS, equity.size)).round().astype(np.int64))
-    return [{"at": date_of(times[place]), "equity": float(equity[place])} for place in places]
+    return _records({"at": dates_of(times[places]), "equity": cells(equity[places])})

@@ -1,15 +1,20 @@
 """Taking a search's parameters: through the gate, or past it with a reason from an operator, and never over a change."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 from django.contrib.auth.models import AbstractBaseUser
 from rest_framework.test import APIClient
 
-from optimize.models import OptimizationJob
+from optimize import trials
+from optimize.honesty import Moments, deflated_sharpe, judge
+from optimize.models import OptimizationJob, TrialRecord
 from safety.models import AuditLog
 from tests.conftest import user_with_role
+from tests.optimize.honesty.test_verdict import GOOD
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.roles import Role
@@ -20,6 +25,8 @@ pytestmark = pytest.mark.django_db
 
 Api = Callable[..., APIClient]
 PARAMS = {"fast": 10, "slow": 100}
+# Such as the verdict GOOD was made of: 500 returns of 0.1 each, 18 trials.
+FIGURES = {"deflated_sharpe": deflated_sharpe(Moments(500, None, None, 0.0, 3.0, 0.1, None), 18, 4e-7).as_dict()}
 PRICES = {"name": "prices", "type": "market_data", "config": {"timeframe": "1d", "lookback": 300}}
 
 
@@ -28,6 +35,8 @@ def signal(**params: Any) -> dict[str, Any]:
 
 
 def job_of(user: AbstractBaseUser, verdict: str = "promote", **changes: Any) -> OptimizationJob:
+    judged = judge(GOOD)
+    assert judged.outcome == "promote"
     ranked = [{"rank": 1, "params": PARAMS}, {"rank": 2, "params": {"fast": 5, "slow": 20}}]
     fields: dict[str, Any] = {
         "kind": "strategy",
@@ -36,11 +45,39 @@ def job_of(user: AbstractBaseUser, verdict: str = "promote", **changes: Any) -> 
         "completed_at": utcnow(),
         "verdict": verdict,
         "request": {"symbols": ["IBM", "MSFT"]},
-        "result": {"best_params": PARAMS, "results": ranked, "verdict": {"text": f"The gate says {verdict}."}},
+        "result": {
+            "best_params": PARAMS,
+            "results": ranked,
+            **FIGURES,
+            "verdict": {**judged.as_dict(), "text": f"The gate says {verdict}."},
+        },
         "created_by": user,
         **changes,
     }
-    return OptimizationJob.objects.create(**fields)
+    job = OptimizationJob.objects.create(**fields)
+    tried(100, job=job)
+    return job
+
+
+def tried(first: int, count: int = 18, spread: float = 0.001, **changes: Any) -> TrialRecord:
+    """Write an entry of the ledger: `count` combinations from the number `first`, of Sharpe ratios that differ so much."""
+    asked: dict[str, Any] = {
+        "strategy_type": "sma_crossover",
+        "symbols": ["IBM"],
+        "timeframe": "1d",
+        "source": "sample",
+        "start": datetime(2005, 1, 1, tzinfo=UTC),
+        "end": datetime(2009, 12, 31, tzinfo=UTC),
+        "folds": {"n_splits": 5},
+        "hashes": np.arange(first, first + count, dtype=np.uint64),
+        "ratios": np.linspace(-spread, spread, count),
+        "periods": 500,
+    }
+    made = trials.record(**{name: changes.pop(name, value) for name, value in asked.items()})
+    for name, value in changes.items():
+        setattr(made, name, value)
+    made.save(force_insert=True)
+    return made
 
 
 @pytest.fixture
@@ -225,3 +262,61 @@ def test_a_strategy_that_is_not_there_is_named(api: Api, job: OptimizationJob, s
     answer = api("trader").post(f"/api/optimize/{job.pk}/apply", said, format="json")
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["pointer"] == "strategy_id"
+
+
+def test_what_was_tried_on_the_same_data_since_is_held_against_it(
+    api: Api, job: OptimizationJob, strategy: Strategy
+) -> None:
+    """A verdict is not to be kept for later, while luck is asked on."""
+    tried(1_000, 400, spread=0.2)
+    refused = apply(api("trader"), job, strategy)
+    assert (refused.status_code, refused.json()["code"]) == (403, "PROMOTION_REFUSED")
+    told = refused.json()["detail"]
+    assert "400 combinations more" in told
+    assert "after 418 trials" in told, "the figure by now"
+    assert "It was 97 % after 18." in told, "and the one that it was judged by"
+    strategy.refresh_from_db()
+    assert strategy.param == {}
+    taken = apply(api("operator"), job, strategy, reason="A trial with little money")
+    assert (taken.status_code, taken.json()["promoted"]) == (200, False)
+    [doubt] = AuditLog.objects.get(action="optimization.apply").after["doubts"]
+    assert doubt in told
+
+
+def test_the_ledger_of_other_data_is_not_held_against_it(api: Api, job: OptimizationJob, strategy: Strategy) -> None:
+    tried(1_000, 400, spread=0.2, symbols=["MSFT"])
+    tried(2_000, 400, spread=0.2, strategy_type="momentum")
+    tried(3_000, 400, spread=0.2, start=datetime(2010, 1, 1, tzinfo=UTC), end=datetime(2012, 1, 1, tzinfo=UTC))
+    assert apply(api("trader"), job, strategy).json()["promoted"] is True
+
+
+def test_the_same_search_done_again_is_not_held_against_it(api: Api, job: OptimizationJob, strategy: Strategy) -> None:
+    tried(100)
+    assert apply(api("trader"), job, strategy).json()["promoted"] is True
+
+
+def test_searches_that_all_came_to_the_same_take_nothing_of_the_doubt_away(
+    api: Api, trader: AbstractBaseUser, strategy: Strategy
+) -> None:
+    """Many alike make the variance of all smaller, and it would seem that less luck was at work."""
+    figures = deflated_sharpe(Moments(500, None, None, 0.0, 3.0, 0.1, None), 18, 4e-4)
+    job = job_of(trader)
+    job.result["deflated_sharpe"] = figures.as_dict()
+    job.save()
+    tried(1_000, 5_000, spread=0.0)
+    assert figures.dsr is not None
+    assert figures.dsr < 0.95
+    assert apply(api("trader"), job, strategy).status_code == 403
+
+
+def test_what_cannot_be_judged_by_the_ledger_of_today_is_not_promoted(
+    api: Api, trader: AbstractBaseUser, strategy: Strategy
+) -> None:
+    without_ledger, without_figures = job_of(trader), job_of(trader)
+    TrialRecord.objects.filter(job=without_ledger).delete()
+    del without_figures.result["deflated_sharpe"]
+    without_figures.save()
+    for job in (without_ledger, without_figures):
+        refused = apply(api("trader"), job, strategy)
+        assert refused.status_code == 403
+        assert "search again" in refused.json()["detail"]

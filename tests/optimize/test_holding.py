@@ -49,7 +49,7 @@ def test_it_is_as_long_as_what_a_search_has_over_the_same_windows() -> None:
     windows = axis.windows([(50, 120), (150, 260)])
     momentum = strategy_types.get("momentum")
     params = {each.name: each.default for each in momentum.parameters}
-    found = engine.returns(momentum, params, series, windows, axis, engine.Settings())
+    (found,) = engine.returns(momentum, [params], series, windows, axis, engine.Settings())
     assert held(series, windows, axis).shape == found.value.shape
 
 

@@ -11,7 +11,7 @@ from optimize.errors import HandOver, JobCancelled, LeaseLost
 from optimize.leases import Lease, LeaseKeeper
 from optimize.models import OptimizationChunk, OptimizationJob
 from optimize.services import job_cancel
-from tradingsite.common import lifecycle
+from tradingsite.common import keeping, lifecycle
 from tradingsite.common.actor import Actor
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +21,7 @@ Ask = Callable[..., OptimizationJob]
 
 @pytest.fixture(autouse=True)
 def _one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "close_old_connections", lambda: None)
+    monkeypatch.setattr(keeping, "close_old_connections", lambda: None)
 
 
 def leased(job: OptimizationJob) -> Lease:

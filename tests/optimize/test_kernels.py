@@ -66,12 +66,12 @@ FIRST_JOB = """
 import django; django.setup()
 import numpy as np
 from optimize.engine import Settings, evaluate, folds, make_axis, portfolio_sums, prepare, returns, simulate, warm
-from optimize.engine.kernels import adding, figures, stepping, striding, walking, words
+from optimize.engine.kernels import adding, averaging, figures, stepping, striding, walking, words
 from tests.optimize.histories import walk
 from workflows.strategies import strategy_types
 
 def compiled():
-    modules = (adding, figures, stepping, striding, walking, words)
+    modules = (adding, averaging, figures, stepping, striding, walking, words)
     kernels = [item for module in modules for item in vars(module).values() if hasattr(item, "signatures")]
     assert len(kernels) > 20
     return sum(len(kernel.signatures) for kernel in kernels)
@@ -88,7 +88,7 @@ for kind in strategy_types.all():
     for settings in (Settings(), Settings(fee=0.1, take_profit=0.1), Settings(direction="long_short", stop_loss=0.1)):
         evaluate(kind, grid, series, windows, settings, threads=2)
         portfolio_sums(kind, grid, series, windows, axis, np.array([[0, 100], [100, 300]]), settings, threads=2)
-        returns(kind, grid[0], series, windows, axis, settings)
+        returns(kind, [grid[0]], series, windows, axis, settings)
         simulate(kind, grid[0], series[1], (10, 200), settings)
 print(compiled() - before)
 """

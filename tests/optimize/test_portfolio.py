@@ -92,7 +92,7 @@ def test_returns_of_one_combination_are_stitched_together_in_the_order_of_the_wi
     series = some_series()
     axis = make_axis(series)
     stretches = [(30, 90), (200, 300), (85, 95)]
-    found = returns(KIND, GRID[0], series, axis.windows(stretches), axis, Settings(fee=0.001))
+    (found,) = returns(KIND, [GRID[0]], series, axis.windows(stretches), axis, Settings(fee=0.001))
     wanted = [expected_returns(series, GRID[0], axis, stretch, fee=0.001) for stretch in stretches]
     np.testing.assert_allclose(found.value, np.concatenate(wanted), rtol=1e-9, atol=1e-13)
     assert found.time.tolist() == np.concatenate([axis.time[slice(*stretch)] for stretch in stretches]).tolist()

@@ -201,6 +201,8 @@ def test_what_was_tried_before_on_the_same_data_counts_against_a_search(searched
     assert trials(stop_loss=0.1) == 40
     assert trials(stop_loss=0.1) == 40
     assert trials(direction="long_short") == 58
+    # Nor is another number of folds the same trial.
+    assert trials(n_splits=4) == 76
 
 
 def test_the_verdict_knows_what_holding_would_have_had(searched: Searched) -> None:

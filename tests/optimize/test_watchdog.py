@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import F
 
 from optimize import watchdog
 from optimize.carrying import carry
@@ -116,6 +117,39 @@ def test_a_worker_that_ends_its_chunk_late_and_the_watchdog_do_not_wait_for_each
             OptimizationJob.objects.filter(pk=job.pk).update(chunks_done=1)
         assert watching.result(20) == 0
     assert OptimizationChunk.objects.get(pk=held.chunk_id).status == ChunkStatus.DONE
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_job_is_complete_only_by_the_worker_whose_chunk_it_still_is_when_its_turn_comes(
+    taken: bool, transactional_db: None, ask: Ask
+) -> None:
+    """The end of a job is one statement, which has seen the chunk before it waits for the job."""
+    job = ask(10, 10)
+
+    def work() -> None:
+        try:
+            carry(job.pk, "slow", until=time.monotonic())
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            OptimizationJob.objects.select_for_update().get(pk=job.pk)
+            working = pool.submit(work)
+            wait_until("the worker at the lock", _somebody_waits_for_a_row, seconds=20)
+            OptimizationJob.objects.filter(pk=job.pk).update(done_combinations=1)
+            if taken:
+                fields = {"fence": F("fence") + 1, "status": ChunkStatus.WAITING}
+                OptimizationChunk.objects.filter(job=job).update(**fields)
+        working.result(20)
+    job.refresh_from_db()
+    chunk = OptimizationChunk.objects.get(job=job)
+    if taken:
+        assert (job.status, job.result, chunk.status) == (JobStatus.QUEUED, None, ChunkStatus.WAITING)
+        assert chunk.result is None
+    else:
+        assert (job.status, job.done_combinations, chunk.status) == (JobStatus.COMPLETE, 10, ChunkStatus.DONE)
 
 
 def _somebody_waits_for_a_row() -> bool:

@@ -14,7 +14,7 @@ from safety.models import AuditLog
 from tests.support.receiver import Receiver
 from tests.support.webhooks import TRIAL, MakeWebhook, verified
 from tests.webhooks.conftest import SECOND, happen, only_delivery, wait_over
-from tradingsite.common import outbound
+from tradingsite.common import outbound_rules
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.outbound import AddressRefused
@@ -151,7 +151,7 @@ def test_an_address_that_has_become_an_inner_one_is_not_called(
 ) -> None:
     settings.OUTBOUND_ALLOWED = []
     addresses = ["1.1.1.1"]
-    monkeypatch.setattr(outbound.socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", (addresses[0], 80))])
+    monkeypatch.setattr(outbound_rules.socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", (addresses[0], 80))])
     webhook, _ = make(f"http://hooks.example:{there.port}/hook")
     happen()
     addresses[0] = "127.0.0.1"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from optimize.engine.kernels.comparing import columns_compared, finite, level_compared, trailing_zeros
+from optimize.engine.kernels.comparing import columns_compared, equal_to_level, finite, level_compared, trailing_zeros
 from optimize.engine.kernels.compiling import inlined, kernel
 
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -42,17 +42,21 @@ def compare(table, left, right, level, masks):
             if right[pair] >= 0:
                 other = table[right[pair]]
                 for word in range(first, last):
-                    above[word], below[word] = columns_compared(column, other, word << 6)
+                    above[word], equal = columns_compared(column, other, word << 6)
+                    below[word] = columns_compared(other, column, word << 6)[0] if equal else ~above[word]
             else:
                 number = level[pair]
                 for word in range(first, last):
-                    above[word], below[word] = level_compared(column, number, word << 6)
+                    above[word], equal = level_compared(column, number, word << 6)
+                    below[word] = ~above[word]
+                    if equal:
+                        below[word] &= ~equal_to_level(column, number, word << 6)
 
 
 @kernel
-def know(table, known):
-    """Fill `known`[k] with where row k of the table (as for `compare`) is finite."""
-    for row in range(len(table)):
+def know(table, rows, known):
+    """Fill `known`[k] with where row k of the table (as for `compare`) is finite, for each k of `rows`."""
+    for row in rows:
         column, bits = table[row], known[row]
         for word in range(len(bits)):
             bits[word] = finite(column, word << 6)

@@ -6,6 +6,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from optimize.honesty import bands, block_lengths, bootstrap
 
@@ -151,3 +153,50 @@ def test_what_cannot_be_drawn_is_refused(returns: list[float], settings: dict[st
     if not settings:
         with pytest.raises(ValueError, match=message):
             block_lengths(returns)
+
+
+def one_by_one(returns: FloatArray, restart: float, seed: int, path: int) -> list[float]:
+    """Draw one path as the papers say it: a number decides whether a block begins, and another where."""
+    step, ones = 0x9E3779B97F4A7C15, (1 << 64) - 1
+
+    def mixed(z: int) -> int:
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & ones
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB & ones
+        return z ^ (z >> 31)
+
+    state = mixed(mixed((seed + step) & ones) + path * step & ones)
+    found: list[float] = []
+    at = 0
+    for period in range(returns.size):
+        state = state + step & ones
+        if period == 0 or (mixed(state) >> 11) * 2.0**-53 < restart:
+            state = state + step & ones
+            at = int((mixed(state) >> 11) * 2.0**-53 * returns.size)
+        else:
+            at = (at + 1) % returns.size
+        found.append(float(returns[at]))
+    return found
+
+
+@pytest.mark.parametrize("block", [1.0, 1.8, 7.0, 40.0])
+def test_each_path_is_the_one_that_its_numbers_say(block: float) -> None:
+    returns = np.random.default_rng(4).normal(0, 0.01, 40)
+    drawn = [one_by_one(returns, 1 / block, 9, path) for path in range(20)]
+    answer = bands(returns, paths=20, block=block, seed=9)
+    assert answer is not None
+    equity = np.cumprod(1 + np.array(drawn), axis=1)
+    assert np.array_equal(answer.equity, np.quantile(equity, bootstrap.QUANTILES, axis=0))
+    peaks = np.maximum.accumulate(np.maximum(equity, 1.0), axis=1)
+    falls = ((peaks - equity) / peaks).max(axis=1)
+    assert answer.max_drawdown.quantiles == pytest.approx(np.quantile(falls, bootstrap.QUANTILES).tolist())
+
+
+values = st.floats(allow_nan=False, width=32)
+
+
+@given(st.integers(1, 30).flatmap(lambda size: st.lists(st.lists(values, min_size=size, max_size=size), min_size=1)))
+def test_quantiles_are_those_of_numpy_to_the_last_bit(rows: list[list[float]]) -> None:
+    table = np.array(rows)
+    with np.errstate(invalid="ignore"):
+        expected = np.quantile(table, bootstrap.QUANTILES, axis=1)
+        assert np.array_equal(bootstrap.quantiles(table, bootstrap.QUANTILES), expected, equal_nan=True)

@@ -1,9 +1,11 @@
 """Figures as JSON has them."""
 
+import functools
 import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from market.bars import from_ns
 from tradingsite.common.clock import rfc3339
@@ -18,6 +20,25 @@ def finite(value: Any) -> float | None:
 def date_of(nanoseconds: Any) -> str:
     """Return the moment at which a bar opened."""
     return rfc3339(from_ns(int(nanoseconds)))
+
+
+def dates_of(nanoseconds: NDArray[np.int64]) -> list[str]:
+    """Return the moments at which bars opened."""
+    return list(_dates(nanoseconds.tobytes()))
+
+
+@functools.lru_cache(maxsize=16)
+def _dates(content: bytes) -> tuple[str, ...]:
+    """All curves of a search have the same moments, and so have the next search's on the same bars."""
+    return tuple(date_of(moment) for moment in np.frombuffer(content, dtype=np.int64).tolist())
+
+
+def cells(values: NDArray[Any]) -> list[Any]:
+    """Return a row of figures with numbers of Python's own, and None for those that are not finite."""
+    found: list[Any] = values.tolist()
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return found
+    return [value if math.isfinite(value) else None for value in found]
 
 
 def plain(value: Any) -> Any:
