@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from agents import services
-from agents.models import Agent, AgentConversation
+from agents.autonomous import admin as autonomous  # noqa: F401  # registers on import
+from agents.models import Agent, AgentConversation, AgentRecommendation
 from tradingsite.common.actor import Actor
 from tradingsite.common.console import LedgerAdmin, actor_of
 from tradingsite.common.errors import AppError
@@ -78,15 +79,18 @@ class AgentConversationAdmin(LedgerAdmin):
         "workflow_execution",
         "seq",
         "step_index",
+        "symbol",
         "agent_name",
         "message_type",
         "timestamp",
+        "model",
         "tokens_used",
+        "cost",
         "latency_ms",
         "error_code",
     ]
-    list_filter: ClassVar = ["message_type"]
-    search_fields: ClassVar = ["workflow_execution__id", "agent_name", "error_code"]
+    list_filter: ClassVar = ["message_type", "cut_off"]
+    search_fields: ClassVar = ["workflow_execution__id", "agent_name", "symbol", "error_code"]
     # The key is ordered by time, and has an index.
     ordering: ClassVar = ["-id"]
 
@@ -101,3 +105,30 @@ class AgentConversationAdmin(LedgerAdmin):
                 "workflow_execution__input_data",
             )
         return rows.select_related("agent")
+
+
+@admin.register(AgentRecommendation)
+class AgentRecommendationAdmin(LedgerAdmin):
+    list_display: ClassVar = [
+        "workflow_execution",
+        "symbol",
+        "agent_name",
+        "action",
+        "confidence",
+        "final_action",
+        "followed",
+        "outcome_code",
+        "bar_time",
+        "return_1",
+        "return_5",
+        "return_20",
+    ]
+    list_filter: ClassVar = ["action", "final_action", "followed", "is_decider"]
+    search_fields: ClassVar = ["workflow_execution__id", "agent_name", "symbol"]
+    # The key is ordered by time, and has an index.
+    ordering: ClassVar = ["-id"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AgentRecommendation]:
+        rows: QuerySet[AgentRecommendation] = super().get_queryset(request)
+        run = ("workflow_execution__results", "workflow_execution__params", "workflow_execution__input_data")
+        return rows.select_related("workflow_execution", "agent").defer(*run)

@@ -7,4 +7,11 @@ class AgentsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from agents import keys  # noqa: F401  # its system check registers on import
+        from agents import duties, keys, pricing  # noqa: F401  # system checks register on import
+        from agents.autonomous import proposals, runs
+        from executions import endings
+        from tradingsite.common import background
+
+        duties.register()
+        endings.register(runs.runs_ended)
+        background.register("agents.proposals", proposals.proposals_expire, every_s=proposals.EVERY_S)

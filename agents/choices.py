@@ -27,3 +27,11 @@ class MessageType(models.TextChoices):
     TOOL_CALL = "tool_call", "Tool call"
     TOOL_RESULT = "tool_result", "Result of a tool"
     ERROR = "error", "Error"
+
+
+class Action(models.TextChoices):
+    """What an agent advises, and what a team decides."""
+
+    BUY = "BUY", "Buy"
+    SELL = "SELL", "Sell"
+    HOLD = "HOLD", "Hold"

@@ -1,6 +1,6 @@
 """The coded errors of agents: of the registry, and of a step that calls one."""
 
-from tradingsite.common.contracts.steps import StepError, StepRetryable
+from tradingsite.common.contracts.steps import StepError, StepInterrupted, StepRetryable
 from tradingsite.common.errors import NotFound
 
 
@@ -38,3 +38,8 @@ class AgentUnavailable(StepRetryable):
     """No answer in time, or one that says: later."""
 
     code, title = "AGENT_UNAVAILABLE", "The agent does not answer for now"
+
+
+def stop_code(stop: StepInterrupted) -> str:
+    """Name a reason to stop as codes are written: RunCancelled is RUN_CANCELLED."""
+    return "".join(f"_{letter}" if letter.isupper() else letter for letter in type(stop).__name__).upper().strip("_")

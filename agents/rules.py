@@ -11,7 +11,7 @@ from django.conf import settings
 from agents.choices import AgentKind
 from agents.keys import key_refusal
 from tradingsite.common.errors import FieldError, ValidationFailed
-from workflows.agent_section import SECRET_KEYS
+from workflows.agent_section import ISO_DAY, SECRET_KEYS
 from workflows.strategies import strategy_types
 
 # As a team names its members; no hyphen, so that a name never looks like an id.
@@ -125,6 +125,10 @@ def _kind_errors(values: Mapping[str, Any]) -> Iterator[FieldError]:
         model = values["llm_config"].get("model")
         if not isinstance(model, str) or not 0 < len(model) <= 200:
             yield FieldError("llm_config/model", "required", "An agent of kind llm names its model.")
+        cutoff = values["llm_config"].get("training_cutoff")
+        if cutoff is not None and not (isinstance(cutoff, str) and re.match(ISO_DAY, cutoff)):
+            detail = "Must be a day such as 2025-06-30: the last that the model may have read of."
+            yield FieldError("llm_config/training_cutoff", "invalid", detail)
         if values["health_url"]:
             yield FieldError("health_url", "not_allowed", "A model is probed at `<endpoint>/models`.")
     elif values["health_url"]:

@@ -1,21 +1,25 @@
-"""The step by which a workflow asks a registered agent."""
+"""The step by which a workflow asks a registered agent; and, by import, the phases of the autonomous one."""
 
 import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from django.db import Error
+from django.db import Error, transaction
 from rest_framework import serializers
 
-from agents import calls
+from agents import (
+    calls,
+    team_step,  # noqa: F401  # its step type registers on import
+)
 from agents.answers import answer_read, decisions_read, parts_of, tokens_of
-from agents.choices import MessageType
-from agents.errors import AgentAddressRefused, AgentAnswerInvalid, AgentRefused, AgentUnavailable
+from agents.autonomous import steps as phases  # noqa: F401  # registers on import
+from agents.errors import AgentAddressRefused, AgentAnswerInvalid, AgentRefused, AgentUnavailable, stop_code
 from agents.models import Agent
 from agents.schemas import SchemaRefused, answer_refusal, schema_check
 from agents.selectors import agent_callable
-from agents.services import message_record
+from agents.services import answer_record, said_record
+from agents.team.words import Said, SaidType
 from tradingsite.common import outbound
 from tradingsite.common.contracts.steps import (
     StepConfig,
@@ -66,6 +70,8 @@ class HttpAgent(StepType):
     title: ClassVar[str] = "Agent"
     help: ClassVar[str] = "Asks a registered agent over HTTP and passes its answer and decisions on."
     config_class: ClassVar[type[StepConfig]] = HttpAgentConfig
+    # Whether it decides, only its answer says.
+    puts_out: ClassVar[frozenset[str]] = frozenset({"decisions"})
 
     def run(self, context: StepContext) -> StepResult:
         config = context.config
@@ -73,7 +79,7 @@ class HttpAgent(StepType):
         body = calls.request_body(context, config.get("payload", {}))
         key = calls.idempotency_key(context)
         note = _Notes(context, agent)
-        note(MessageType.REQUEST, body.decode())
+        note(SaidType.REQUEST, body.decode())
         reply = note.failures(
             lambda: calls.ask(agent, body, key=key, timeout_s=config.get("timeout_s", 30.0), check=context.check)
         )
@@ -86,17 +92,12 @@ class HttpAgent(StepType):
             if schema is not None and (refusal := answer_refusal(schema, answer)):
                 raise AgentAnswerInvalid(f"The answer is not as the schema has it: {refusal}.")
             rest, raw = parts_of(answer)
-            decisions = None if raw is None else decisions_read(raw, context.merged("series"))
+            series = context.merged("series")
+            decisions = None if raw is None else decisions_read(raw, series)
         except StepError as error:
             note.error(error, reply)
             raise
-        note(
-            MessageType.RESPONSE,
-            reply.body.decode(),
-            tokens_used=tokens_of(answer),
-            latency_ms=reply.elapsed_s * 1000,
-            decisions=len(decisions or ()),
-        )
+        note.answer(reply, tokens_of(answer), decisions or [], series)
         output: dict[str, Any] = {"agent": agent.name, "answer": rest}
         if decisions is None:
             return StepResult(output, said)
@@ -121,22 +122,38 @@ class _Notes:
         self._agent = agent
         self._begun = time.monotonic()
 
-    def __call__(self, message_type: str, content: str, **more: Any) -> None:
-        message_record(
-            execution_id=self._context.execution_id,
-            step_index=self._context.step_index,
-            agent=self._agent,
-            message_type=message_type,
-            content=content,
-            **more,
+    def __call__(self, type_: SaidType, content: str, **more: Any) -> None:
+        self._say(Said(symbol="", agent_name=self._agent.name, type=type_, content=content, **more))
+
+    def _say(self, said: Said, **more: Any) -> None:
+        said_record(**self._place, said=said, agent=self._agent, **more)
+
+    @property
+    def _place(self) -> dict[str, Any]:
+        return {"execution_id": self._context.execution_id, "step_index": self._context.step_index}
+
+    def answer(
+        self, reply: outbound.Reply, tokens: int | None, decisions: list[dict[str, Any]], series: dict[str, Any]
+    ) -> None:
+        """Write down a sound answer, and what it advises."""
+        said = Said(
+            symbol="",
+            agent_name=self._agent.name,
+            type=SaidType.RESPONSE,
+            content=reply.body.decode(),
+            latency_ms=reply.elapsed_s * 1000,
         )
+        with transaction.atomic():
+            self._say(said, tokens_used=tokens, decisions=len(decisions))
+            if decisions:
+                answer_record(**self._place, agent=self._agent, decisions=decisions, series=series)
 
     def error(self, error: StepError, reply: outbound.Reply | None = None) -> None:
         """Write down how the attempt failed, with what the agent said."""
         took = reply.elapsed_s if reply is not None else time.monotonic() - self._begun
         said = reply.body.decode(errors="replace") if reply is not None else ""
         content = f"{error.detail}\n\n{said}" if said else error.detail
-        self(MessageType.ERROR, content, latency_ms=took * 1000, error_code=error.code)
+        self(SaidType.ERROR, content, latency_ms=took * 1000, error_code=error.code)
 
     def failures(self, call: Callable[[], outbound.Reply]) -> outbound.Reply:
         """Return what `call` returns; what goes wrong is written down and raised in the words of a step."""
@@ -145,7 +162,7 @@ class _Notes:
         except StepInterrupted as stop:
             # Told for the record; the reason to stop must not be lost to a database that is away.
             with contextlib.suppress(Error):
-                self(MessageType.ERROR, "The run stopped waiting for the answer.", error_code=_code_of(stop))
+                self(SaidType.ERROR, "The run stopped waiting for the answer.", error_code=stop_code(stop))
             raise
         except outbound.AnswerTooLarge as error:
             failure = _too_large(error)
@@ -167,8 +184,3 @@ def _too_large(error: outbound.AnswerTooLarge) -> StepError:
     except StepError as failure:
         return failure
     return AgentAnswerInvalid(error.detail)
-
-
-def _code_of(stop: StepInterrupted) -> str:
-    """Name the reason as codes are written: RunCancelled is RUN_CANCELLED."""
-    return "".join(f"_{letter}" if letter.isupper() else letter for letter in type(stop).__name__).upper().strip("_")

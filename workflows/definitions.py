@@ -15,7 +15,7 @@ from tradingsite.common.api.config_schema import json_able
 from tradingsite.common.api.serializers import validated
 from tradingsite.common.contracts.steps import StepConfig, step_types
 from tradingsite.common.errors import FieldError, ValidationFailed
-from workflows.agent_section import AgentsConfig
+from workflows.agent_section import overlaid
 from workflows.choices import OnError
 
 MAX_STEPS = 50
@@ -62,13 +62,8 @@ class Resolution:
 
 
 def config_class_of(slug: str) -> type[StepConfig] | None:
-    """Return the serializer of a step type's config; None for an unknown type.
-
-    `agents` has a shape before any team is installed, so that such a definition can be kept and checked.
-    """
-    if slug in step_types:
-        return step_types.get(slug).config_class
-    return AgentsConfig if slug == AGENTS else None
+    """Return the serializer of a step type's config; None for an unknown type."""
+    return step_types.get(slug).config_class if slug in step_types else None
 
 
 def config_typed(slug: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,6 +76,42 @@ def config_typed(slug: str, config: Mapping[str, Any]) -> dict[str, Any]:
     if config_class is None:
         raise ValidationFailed(errors=[FieldError("type", "unknown", f"There is no step type {slug!r}.")])
     return dict(validated(config_class, config))
+
+
+def team_check(own: object, pointer: str = "param/autogen_config") -> None:
+    """Validate a strategy's own settings of its team.
+
+    Raises:
+        ValidationFailed: naming each wrong field below `pointer`.
+    """
+    try:
+        config_typed(AGENTS, own)  # type: ignore[arg-type]  # what is no object is refused like any other wrong value
+    except ValidationFailed as failure:
+        raise _below(failure, pointer) from failure
+
+
+def team_overlaid(
+    steps: Sequence[ResolvedStep], own: Mapping[str, Any], pointer: str = "param/autogen_config"
+) -> tuple[ResolvedStep, ...]:
+    """Return the steps of a run with a strategy's own settings laid over its team: what is pinned is what is run.
+
+    Raises:
+        ValidationFailed: naming each wrong field below `pointer`, also of what only the whole team gets wrong.
+    """
+    team_check(own, pointer)
+    result = []
+    for step in steps:
+        if step.type == AGENTS:
+            try:
+                step = replace(step, config=json_able(config_typed(AGENTS, overlaid(step.config, own))))
+            except ValidationFailed as failure:
+                raise _below(failure, pointer) from failure
+        result.append(step)
+    return tuple(result)
+
+
+def _below(failure: ValidationFailed, pointer: str) -> ValidationFailed:
+    return ValidationFailed(errors=[replace(e, pointer=f"{pointer}/{e.pointer}".strip("/")) for e in failure.errors])
 
 
 def params_errors(params: object, pointer: str) -> list[FieldError]:
@@ -134,7 +165,7 @@ def _shape_errors(step: object, pointer: str) -> Iterator[FieldError]:
         yield FieldError(f"{pointer}/name", "invalid", detail)
     slug = step.get("type")
     if "type" in step and (not isinstance(slug, str) or config_class_of(slug) is None):
-        known = ", ".join(item.slug for item in step_types.all())
+        known = ", ".join(item.slug for item in step_types.all() if item.offered)
         yield FieldError(f"{pointer}/type", "unknown", f"There is no such step type. Known: {known}.")
     config = step.get("config", {})
     if not isinstance(config, Mapping):

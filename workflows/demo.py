@@ -12,6 +12,7 @@ from workflows.templates import template
 
 # The strategy of the demo run. On the close of 2013-02-28 it is long GOOG and IBM, and not AAPL.
 DEMO_RUN_STRATEGY = "Demo: trend and strength"
+DEMO_TEAM_STRATEGY = "Demo: team"
 
 # Each strategy has symbols of its own, so that one's position does not decide for another. An entry is a tenth of the
 # equity: 10,000 of the 100,000 that a new account holds, well inside the limits per order and per position.
@@ -19,7 +20,7 @@ _DESK: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     (WorkflowType.TWO_INDICATOR, "Demo: two indicators", DEMO_RUN_STRATEGY, ("AAPL", "GOOG", "IBM")),
     (WorkflowType.THREE_INDICATOR, "Demo: three indicators", "Demo: three votes", ("MSFT",)),
     (WorkflowType.CUSTOM, "Demo: momentum, not overbought", "Demo: momentum", ("FB",)),
-    (WorkflowType.AUTOGEN_MULTI_AGENT, "Demo: team of agents", "Demo: team", ("AAPL", "MSFT")),
+    (WorkflowType.AUTOGEN_MULTI_AGENT, "Demo: team of agents", DEMO_TEAM_STRATEGY, ("AAPL", "MSFT")),
 )
 _SOURCE = {"source": "sample", "adjustment": "split_dividend"}
 
@@ -38,7 +39,7 @@ def demo_desk_create(*, actor: Actor) -> int:
     """Create what is missing of the demo desk and return how many workflows and strategies that were.
 
     What somebody deleted stays deleted, and what somebody changed stays changed: only names that never existed are
-    made. The team's strategy is switched off, since running it needs a team of agents on this desk.
+    made.
     """
     made = 0
     for type_, workflow_name, strategy_name, symbols in _DESK:
@@ -53,7 +54,6 @@ def demo_desk_create(*, actor: Actor) -> int:
                 name=strategy_name,
                 workflow_id=workflow.pk,
                 symbols=symbols,
-                enabled=type_ != WorkflowType.AUTOGEN_MULTI_AGENT,
             )
             made += 1
     return made

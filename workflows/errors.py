@@ -34,10 +34,6 @@ class WorkflowDeleted(Conflict):
     code, title = "WORKFLOW_DELETED", "The workflow is deleted; restore it first"
 
 
-class AgentTeamUnavailable(Conflict):
-    code, title = "AGENT_TEAM_UNAVAILABLE", "No team of agents is installed on this desk"
-
-
 class NoMarketData(StepError):
     code, title = "NO_MARKET_DATA", "The step needs the output of a market_data step before it"
 

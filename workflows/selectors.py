@@ -8,16 +8,16 @@ from uuid import UUID
 from django.db.models import Prefetch, QuerySet
 
 from tradingsite.common.contracts.directories import STRATEGY, WORKFLOW
-from tradingsite.common.contracts.steps import step_types
 from tradingsite.common.errors import FieldError, ValidationFailed
 from workflows.choices import WorkflowType
-from workflows.definitions import AGENTS, ResolvedStep, blame, params_errors, resolve, steps_errors
-from workflows.errors import AgentTeamUnavailable, StrategyNotFound, WorkflowNotFound, WorkflowVersionNotFound
+from workflows.definitions import AGENTS, ResolvedStep, blame, params_errors, resolve, steps_errors, team_overlaid
+from workflows.errors import StrategyNotFound, WorkflowNotFound, WorkflowVersionNotFound
 from workflows.models import Strategy, Workflow, WorkflowVersion
 from workflows.template_rules import condition_errors, order_errors, template_errors
 
+AUTOGEN_CONFIG = "autogen_config"
 # Keys of a strategy's `param` that are not parameters: the inline definition, and the team's own settings.
-RESERVED_PARAMS = frozenset({"steps", "autogen_config"})
+RESERVED_PARAMS = frozenset({"steps", AUTOGEN_CONFIG})
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,15 @@ def strategy_get(strategy_id: UUID, *, deleted: bool = False) -> Strategy:
     return row
 
 
+def strategy_team(strategy: Strategy) -> Mapping[str, Any]:
+    """Return what a strategy says of its team; where it says nothing, the team of its workflow, or `{"agents": []}`."""
+    if AUTOGEN_CONFIG in strategy.param:
+        own: Mapping[str, Any] = strategy.param[AUTOGEN_CONFIG]
+        return own
+    steps = strategy.param.get("steps", ()) if strategy.workflow is None else strategy.workflow.steps
+    return next((step.get("config", {}) for step in steps if step["type"] == AGENTS), {"agents": []})
+
+
 class StrategyDirectory:
     """Tells the floors below which strategies there are. Every role may read every strategy that is not deleted."""
 
@@ -187,7 +196,8 @@ def strategy_resolution(
         found.extend(condition_errors(resolution.steps, steps_pointer))
     if found:
         raise ValidationFailed(errors=blame(found, resolution.references, origin))
-    return resolution.steps, params
+    own = param.get(AUTOGEN_CONFIG)
+    return (resolution.steps if own is None else team_overlaid(resolution.steps, own)), params
 
 
 def executable(
@@ -201,7 +211,6 @@ def executable(
 
     Raises:
         ValidationFailed: naming an unknown or unfitting parameter.
-        AgentTeamUnavailable: when a step needs a team of agents and none is installed.
     """
     param: Mapping[str, Any] = strategy.param
     if workflow_version is None:
@@ -221,10 +230,5 @@ def executable(
             defaults=workflow_version.default_params,
             param=param,
             input_data=input_data,
-        )
-    if AGENTS not in step_types and any(step.type == AGENTS for step in steps):
-        raise AgentTeamUnavailable(
-            "This workflow decides by a team of agents, and none is installed on this desk. "
-            "Run a workflow of another type, or install the agents."
         )
     return Executable(steps=steps, params=params, symbols=tuple(strategy.symbols))

@@ -151,6 +151,9 @@ class Signal(StepType):
     title = "Signal"
     help = "Decides BUY, SELL or HOLD for each symbol by a strategy type."
     config_class = SignalConfig
+    needs = frozenset({"series"})
+    puts_out = frozenset({"decisions"})
+    reads_only = True
 
     def run(self, context: StepContext) -> StepResult:
         series = context.merged("series")
@@ -226,6 +229,8 @@ class Condition(StepType):
     title = "Condition"
     help = "Checks rules on indicator values and turns decisions that fail them to HOLD."
     config_class = ConditionConfig
+    needs = frozenset({"series"})
+    reads_only = True
 
     def run(self, context: StepContext) -> StepResult:
         series = context.merged("series")

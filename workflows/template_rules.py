@@ -9,28 +9,22 @@ from tradingsite.common.errors import FieldError, ValidationFailed
 from workflows.choices import WorkflowType
 from workflows.definitions import AGENTS, ResolvedStep, params_errors, resolve, steps_errors
 
-# A step of the left type reads what a step of one of the right types put out.
-_NEEDS: dict[str, frozenset[str]] = {
-    "indicator": frozenset({"market_data"}),
-    "signal": frozenset({"market_data"}),
-    "condition": frozenset({"market_data"}),
-    AGENTS: frozenset({"market_data"}),
-    # An agent that is called at an address may decide, too; whether it does, only its answer says.
-    "risk_check": frozenset({"signal", AGENTS, "http_agent"}),
-    "order": frozenset({"risk_check"}),
-}
+
+def _sources(key: str) -> list[str]:
+    """Return the step types that people may put before one that needs `key`."""
+    return sorted(each.slug for each in step_types.all() if each.offered and key in each.puts_out)
 
 
 def order_errors(steps: Sequence[ResolvedStep], pointer: str = "steps") -> Iterator[FieldError]:
     """Say which steps come before what they need."""
-    done: set[str] = set()
+    there: set[str] = set()
     for step in steps:
-        needed = _NEEDS.get(step.type, frozenset())
-        if needed and not needed & done:
-            words = " or ".join(sorted(needed))
+        kind = step_types.get(step.type)
+        for key in sorted(kind.needs - there):
+            words = " or ".join(_sources(key))
             detail = f"A step of type {step.type} needs a step of type {words} before it."
             yield FieldError(f"{pointer}/{step.index}/type", "out_of_order", detail)
-        done.add(step.type)
+        there |= kind.puts_out
 
 
 def _figure_names(steps: Sequence[ResolvedStep]) -> set[str]:
@@ -84,11 +78,6 @@ def template_errors(type_: str, steps: Sequence[ResolvedStep], pointer: str = "s
         if teams != 1:
             detail = f"The template {type_} has exactly one step of type {AGENTS}, not {teams}."
             yield FieldError(pointer, "template", detail)
-    if type_ != WorkflowType.AUTOGEN_MULTI_AGENT and AGENTS not in step_types:
-        for step in steps:
-            if step.type == AGENTS:
-                detail = "Without a team installed, only the template autogen_multi_agent may hold this step."
-                yield FieldError(f"{pointer}/{step.index}/type", "template", detail)
 
 
 def definition_check(

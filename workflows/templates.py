@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from workflows.agent_prompts import EXECUTOR, FUNDAMENTAL, RISK, SENTIMENT, TECHNICAL, AgentTemplate
 from workflows.choices import WorkflowType
 
 _SIZING = {"method": "equity_fraction", "value": "$size"}
@@ -36,13 +37,17 @@ def _signal(slug: str, params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _agent(name: str, prompt: str) -> dict[str, Any]:
+def _agent(known: AgentTemplate) -> dict[str, Any]:
+    """Return a member that thinks with the desk's own rules; name a model in its `llm_config` to have that think."""
     return {
-        "agent_name": name,
+        "agent_name": known.name,
         "enabled": True,
-        "system_prompt": prompt,
+        "role": known.role,
+        "description": known.description,
+        "system_prompt": known.default_prompt,
         "llm_config": {"temperature": 0.1},
         "max_iterations": 5,
+        "tools": list(known.required_tools),
     }
 
 
@@ -152,9 +157,16 @@ _TEMPLATES: dict[str, dict[str, Any]] = {
     },
     WorkflowType.AUTOGEN_MULTI_AGENT.value: {
         "name": "Team of agents",
-        "description": "A team of agents discusses each symbol and proposes. It can be kept and checked here; "
-        "running it needs a team of agents on this desk.",
-        "default_params": {"timeframe": "1d", "lookback": 400, "size": "0.1", "trend_period": 50, "rsi_period": 14},
+        "description": "Three analysts look at each symbol, two of them argue for and against, one says what may be "
+        "risked, and one decides. They think with the desk's own rules until a model is named in their `llm_config`.",
+        "default_params": {
+            "timeframe": "1d",
+            "lookback": 400,
+            "size": "0.1",
+            "trend_period": 50,
+            "rsi_period": 14,
+            "max_rounds": 2,
+        },
         "steps": [
             _PRICES,
             _TREND,
@@ -163,13 +175,12 @@ _TEMPLATES: dict[str, dict[str, Any]] = {
                 "name": "team",
                 "type": "agents",
                 "config": {
-                    "agents": [
-                        _agent("TechnicalAnalystAgent", "Read the indicators and say what the trend is."),
-                        _agent("RiskManagerAgent", "Say what could go wrong and how much to risk."),
-                        _agent("ExecutorAgent", "Weigh what was said and propose BUY, SELL or HOLD for each symbol."),
-                    ],
-                    "max_rounds": 10,
+                    "agents": [_agent(each) for each in (TECHNICAL, FUNDAMENTAL, SENTIMENT, RISK, EXECUTOR)],
+                    "arrangement": "debate",
+                    "max_rounds": "$max_rounds",
+                    "budget": {"tokens": 200_000, "seconds": 120, "messages": 80},
                 },
+                "timeout_s": 900,
             },
             _RISK,
             _ORDER,

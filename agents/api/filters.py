@@ -5,8 +5,9 @@ from typing import Any
 import django_filters
 from django.db.models import QuerySet
 
+from agents.autonomous.choices import ProposalStatus, RunStatus, RunTrigger
 from agents.choices import AgentKind, HealthStatus, MessageType
-from agents.models import Agent, AgentConversation
+from agents.models import Agent, AgentConversation, AgentRun, Proposal
 from tradingsite.common.api.filters import PairFilter, StrictFilterSet
 from workflows.api.filters import DeletedFilterSet
 
@@ -27,6 +28,7 @@ class AgentFilterSet(DeletedFilterSet):
 
 
 class MessageFilterSet(StrictFilterSet):
+    symbol = django_filters.CharFilter()
     agent_name = django_filters.CharFilter()
     message_type = django_filters.ChoiceFilter(choices=MessageType.choices)
 
@@ -36,8 +38,24 @@ class MessageFilterSet(StrictFilterSet):
 
 
 class PerformanceFilterSet(StrictFilterSet):
-    date_range = PairFilter(field_name="timestamp")
+    """Says which period is meant; what it is applied to are two tables."""
+
+    date_range = PairFilter()
+
+
+class AgentRunFilterSet(StrictFilterSet):
+    status = django_filters.ChoiceFilter(choices=RunStatus.choices)
+    trigger = django_filters.ChoiceFilter(choices=RunTrigger.choices)
 
     class Meta:
-        model = AgentConversation
+        model = AgentRun
+        fields: tuple[str, ...] = ()
+
+
+class ProposalFilterSet(StrictFilterSet):
+    status = django_filters.ChoiceFilter(choices=ProposalStatus.choices)
+    symbol = django_filters.CharFilter()
+
+    class Meta:
+        model = Proposal
         fields: tuple[str, ...] = ()

@@ -6,7 +6,13 @@ from rest_framework import serializers
 
 from agents.choices import AgentKind, HealthStatus
 from agents.models import Agent, AgentConversation
-from tradingsite.common.api.serializers import StrictModelSerializer, StrictSerializer, UtcDateTimeField
+from safety.models import AuditLog
+from tradingsite.common.api.serializers import (
+    DecimalStringField,
+    StrictModelSerializer,
+    StrictSerializer,
+    UtcDateTimeField,
+)
 from workflows.api.serializers import ObjectField
 
 _ENDPOINT = (
@@ -77,19 +83,54 @@ class AgentSerializer(StrictModelSerializer):
         read_only_fields = fields
 
 
+class VersionSerializer(serializers.Serializer[Any]):
+    """One change of an agent, as the audit has it."""
+
+    number = serializers.IntegerField(help_text="Counts the agent's changes from 1.")
+    at = UtcDateTimeField()
+    by = serializers.CharField(source="actor_name")
+    action = serializers.CharField(help_text="agent.create, agent.update, agent.delete or agent.restore")
+    changed = serializers.SerializerMethodField(help_text="The fields that are not as they were before.")
+    content = serializers.SerializerMethodField(help_text="The agent after it; of a deletion, what was deleted.")
+
+    def get_changed(self, row: AuditLog) -> list[str]:
+        before, after = row.before or {}, row.after or {}
+        return sorted(name for name in before.keys() & after.keys() if before[name] != after[name])
+
+    def get_content(self, row: AuditLog) -> dict[str, Any]:
+        return row.after or row.before or {}
+
+
 class MessageSerializer(StrictModelSerializer):
     """One message between a run and an agent."""
 
     timestamp = UtcDateTimeField(read_only=True)
     agent_id = serializers.UUIDField(read_only=True, allow_null=True)
+    cost = DecimalStringField(
+        read_only=True, allow_null=True, help_text="US dollars; null when nobody knows the model's price."
+    )
 
     class Meta:
         model = AgentConversation
         fields: ClassVar = [
-            "id", "seq", "step_index", "agent_id", "agent_name", "message_type", "message_content", "truncated",
-            "timestamp", "tokens_used", "latency_ms", "decisions", "error_code",
+            "id", "seq", "step_index", "attempt", "symbol", "agent_id", "agent_name", "message_type",
+            "message_content", "truncated", "timestamp", "model", "tokens_used", "prompt_tokens", "completion_tokens",
+            "cost", "latency_ms", "decisions", "error_code", "tool", "call_id", "cut_off",
         ]  # fmt: skip
         read_only_fields = fields
+
+
+class LaterReturnSerializer(serializers.Serializer[Any]):
+    """How recommendations to buy and to sell turned out after some bars: in at the next open, out at a close."""
+
+    bars = serializers.IntegerField(help_text="How many bars after the decision's own.")
+    judged = serializers.IntegerField(help_text="Recommendations to buy or sell whose bars have come.")
+    mean_return = serializers.FloatField(allow_null=True, help_text="A fraction; that of a SELL with its sign turned.")
+    hit_rate = serializers.FloatField(allow_null=True, help_text="The part of them that gained.")
+    base_return = serializers.FloatField(
+        allow_null=True, help_text="The mean return of as many BUYs and SELLs dealt by lot to all that it advised on."
+    )
+    base_hit_rate = serializers.FloatField(allow_null=True, help_text="The hit rate of the same by lot.")
 
 
 class PerformanceSerializer(serializers.Serializer[Any]):
@@ -102,10 +143,24 @@ class PerformanceSerializer(serializers.Serializer[Any]):
     runs = serializers.IntegerField(help_text="In which it was spoken with.")
     answers = serializers.IntegerField()
     failures = serializers.IntegerField(help_text="Errors of the agent; a cancelled run is none.")
-    decisions_stated = serializers.IntegerField(help_text="That stood in its answers.")
-    decisions_influenced = serializers.IntegerField(
-        help_text="All decisions of the ended runs in which it answered at least once."
+    cost = DecimalStringField(allow_null=True, help_text="US dollars; null when the price of a message is unknown.")
+    known_cost = DecimalStringField(help_text="US dollars of the messages whose price is known.")
+    recommendations = serializers.IntegerField(help_text="Symbols of steps for which it stated an action.")
+    decisions_influenced = serializers.IntegerField(help_text="Recommendations that were the decision.")
+    agreement_rate = serializers.FloatField(
+        allow_null=True, help_text="The part of the other members' recommendations that were as its own."
     )
+    later_returns = LaterReturnSerializer(many=True)
     latency_p50_ms = serializers.FloatField(allow_null=True, help_text="Of its answers.")
     latency_p95_ms = serializers.FloatField(allow_null=True, help_text="Of its answers.")
     last_message_at = UtcDateTimeField(allow_null=True)
+
+
+class AgentTemplateSerializer(serializers.Serializer[Any]):
+    """A member that a team can be put together of."""
+
+    name = serializers.CharField()
+    description = serializers.CharField()
+    default_prompt = serializers.CharField()
+    recommended_model = serializers.CharField(help_text="desk-rules is the desk's own and needs no key.")
+    required_tools = serializers.ListField(child=serializers.CharField())

@@ -17,16 +17,20 @@ from agents.api.serializers import (
     AgentBodySerializer,
     AgentChangeSerializer,
     AgentSerializer,
+    AgentTemplateSerializer,
     HealthSerializer,
     MessageSerializer,
     PerformanceSerializer,
+    VersionSerializer,
 )
 from agents.models import Agent, AgentConversation
+from agents.performance import Period
+from agents.templates import templates_as_json
 from tradingsite.common.api.etag import require_match, with_etag
-from tradingsite.common.api.filters import filtered, ordered, searched
+from tradingsite.common.api.filters import checked, filtered, ordered, searched
 from tradingsite.common.api.pagination import KeysetPagination, PagePagination
 from tradingsite.common.api.serializers import validated
-from tradingsite.common.api.views import ResourceViewSet
+from tradingsite.common.api.views import ApiView, ResourceViewSet
 from tradingsite.common.ids import parse_uuid
 from tradingsite.common.roles import Role
 from workflows.api.views import IF_MATCH, UUID_PATTERN
@@ -34,7 +38,8 @@ from workflows.api.views import IF_MATCH, UUID_PATTERN
 DATE_RANGE = OpenApiParameter(
     "date_range",
     {"type": "string", "pattern": "^[^,]*,[^,]*$"},
-    description="Two times with a comma between: from the first up to and without the second. Either may be empty.",
+    description="Two times with a comma between: from the first up to and without the second. Either may be empty. "
+    "The last 90 days when left out.",
 )
 
 
@@ -59,11 +64,15 @@ class AgentViewSet(ResourceViewSet):
         "destroy": Role.TRADER,
         "restore": Role.TRADER,
         "health": Role.VIEWER,
+        "versions": Role.VIEWER,
         "overall": Role.VIEWER,
         "performance": Role.VIEWER,
     }
 
     def known_query_params(self) -> frozenset[str]:
+        if self.action == "versions":
+            # The versions are paged as the list is, and take nothing else of it.
+            return frozenset(PagePagination.query_params)
         extra = {"date_range"} if self.action in ("overall", "performance") else set()
         return super().known_query_params() | extra
 
@@ -132,19 +141,30 @@ class AgentViewSet(ResourceViewSet):
         agent = services.agent_probe(agent_id=UUID(id))
         return Response(HealthSerializer(agent.health).data)
 
+    @extend_schema(responses=VersionSerializer(many=True), filters=False)
+    @action(detail=True)
+    def versions(self, request: Request, id: str, **kwargs: Any) -> Response:
+        """List what the agent was, the newest change first; also of a deleted one."""
+        page = self.paginate_queryset(selectors.agent_versions(UUID(id)))
+        return self.get_paginated_response(VersionSerializer(page, many=True).data)
+
     @extend_schema(responses=PerformanceSerializer(many=True), parameters=[DATE_RANGE], filters=False)
     @action(detail=False, url_path="performance", url_name="performance", pagination_class=None)
     def overall(self, request: Request, **kwargs: Any) -> Response:
         """Add up what each agent contributed to the runs, by the name it spoke under."""
-        messages = filtered(PerformanceFilterSet, request, selectors.messages_all())
-        return Response(PerformanceSerializer(selectors.agents_performance(messages), many=True).data)
+        found = selectors.agents_performance(_period(request))
+        return Response(PerformanceSerializer(found, many=True).data)
 
     @extend_schema(responses=PerformanceSerializer, parameters=[DATE_RANGE])
     @action(detail=True, url_name="own-performance")
     def performance(self, request: Request, id: str, **kwargs: Any) -> Response:
         """Add up what this agent contributed to the runs, under whatever names it had."""
-        messages = filtered(PerformanceFilterSet, request, selectors.messages_all())
-        return Response(PerformanceSerializer(selectors.agent_performance(UUID(id), messages)).data)
+        return Response(PerformanceSerializer(selectors.agent_performance(UUID(id), _period(request))).data)
+
+
+def _period(request: Request) -> Period:
+    asked = checked(PerformanceFilterSet, request, AgentConversation.objects.none())
+    return selectors.period_asked(asked.form.cleaned_data["date_range"])
 
 
 class ConversationViewSet(ResourceViewSet):
@@ -165,3 +185,14 @@ class ConversationViewSet(ResourceViewSet):
         rows = filtered(MessageFilterSet, request, self.get_queryset())
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(MessageSerializer(page, many=True).data)
+
+
+class AgentTemplatesView(ApiView):
+    """The members that a team can be put together of."""
+
+    roles: ClassVar = {"get": Role.VIEWER}
+
+    @extend_schema(responses=AgentTemplateSerializer(many=True))
+    def get(self, request: Request, **_: Any) -> Response:
+        """List the templates of agents, each with its prompt and the tools that it needs."""
+        return Response(AgentTemplateSerializer(templates_as_json(), many=True).data)

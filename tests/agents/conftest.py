@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from agents.models import Agent
-from agents.services import agent_create
+from agents.models import Agent, AgentConversation
+from agents.services import agent_create, said_record
+from agents.team.words import Said, SaidType
 from executions.models import WorkflowExecution
 from executions.services import execution_create
 from tests.agents.program import Program, served
@@ -62,3 +63,26 @@ def asking(trials: Trials, desk: Agent) -> Callable[..., WorkflowExecution]:
 
 def _prices(context: StepContext) -> StepResult:
     return StepResult({"series": SERIES})
+
+
+def spoke(
+    run: WorkflowExecution,
+    agent: Agent | None = None,
+    type_: str = "request",
+    content: str = "x",
+    *,
+    step_index: int = 0,
+    tokens_used: int | None = None,
+    decisions: int = 0,
+    **said: Any,
+) -> AgentConversation:
+    """Write one message of a conversation down."""
+    words = {"symbol": "", "agent_name": agent.name if agent is not None else "Somebody", **said}
+    return said_record(
+        execution_id=run.pk,
+        step_index=step_index,
+        said=Said(type=SaidType(type_), content=content, **words),
+        agent=agent,
+        tokens_used=tokens_used,
+        decisions=decisions,
+    )

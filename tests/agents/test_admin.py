@@ -7,9 +7,9 @@ from django.test import Client
 from django.urls import reverse
 
 from agents.models import Agent, AgentConversation
-from agents.services import agent_create, message_record
+from agents.services import agent_create
 from safety.models import AuditLog
-from tests.agents.conftest import SYSTEM
+from tests.agents.conftest import SYSTEM, spoke
 from tests.executions.conftest import Trials
 
 pytestmark = pytest.mark.django_db
@@ -43,9 +43,7 @@ def test_a_refusal_is_told_and_changes_nothing(browser: Browser, newsdesk: Agent
 
 def test_nobody_types_over_an_agent_or_what_was_said(browser: Browser, trials: Trials, newsdesk: Agent) -> None:
     run = trials.create("one")
-    message = message_record(
-        execution_id=run.pk, step_index=0, agent=newsdesk, message_type="request", content="<b>what now</b>"
-    )
+    message = spoke(run, newsdesk, "request", "<b>what now</b>")
     client = browser("admin")
     for row in (newsdesk, message):
         meta = row._meta

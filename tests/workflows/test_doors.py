@@ -13,7 +13,7 @@ from django.test import Client
 from tests.workflows.conftest import SYSTEM
 from tests.workflows.samples import sample_bars
 from workflows import services
-from workflows.demo import DEMO_RUN_STRATEGY, demo_desk_create
+from workflows.demo import DEMO_RUN_STRATEGY, DEMO_TEAM_STRATEGY, demo_desk_create
 from workflows.models import Strategy, Workflow, WorkflowVersion
 from workflows.selectors import executable
 from workflows.strategies import strategy_types, target_position
@@ -27,7 +27,7 @@ def test_the_demo_desk_has_one_of_each_template_and_is_made_once() -> None:
     assert demo_desk_create(actor=SYSTEM) == 0
     types = set(Workflow.objects.values_list("type", flat=True))
     assert types == {"two_indicator", "three_indicator", "custom", "autogen_multi_agent"}
-    assert Strategy.objects.filter(enabled=True).count() == 3
+    assert Strategy.objects.filter(enabled=True).count() == 4
 
 
 def test_what_was_deleted_or_changed_on_the_demo_desk_stays_so() -> None:
@@ -39,10 +39,10 @@ def test_what_was_deleted_or_changed_on_the_demo_desk_stays_so() -> None:
     assert Strategy.objects.alive().count() == 3
 
 
-def test_every_executable_demo_strategy_buys_on_the_last_complete_sample_bar() -> None:
+def test_every_demo_strategy_with_a_signal_buys_on_the_last_complete_sample_bar() -> None:
     demo_desk_create(actor=SYSTEM)
     bought: dict[str, list[str]] = {}
-    for strategy in Strategy.objects.filter(enabled=True):
+    for strategy in Strategy.objects.exclude(name=DEMO_TEAM_STRATEGY):
         ready = executable(workflow_version=strategy.workflow.current_version, strategy=strategy, input_data={})
         config = next(step.config for step in ready.steps if step.type == "signal")
         kind = strategy_types.get(config["strategy_type"])

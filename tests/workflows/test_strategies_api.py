@@ -8,7 +8,6 @@ import pytest
 from tests.workflows.conftest import SYSTEM
 from tradingsite.common.errors import ValidationFailed
 from workflows import services
-from workflows.errors import AgentTeamUnavailable
 from workflows.models import Strategy
 from workflows.selectors import executable
 from workflows.templates import template
@@ -165,12 +164,3 @@ def test_a_legacy_strategy_runs_its_inline_steps(api: Api) -> None:
     assert ready.steps[3].config["rules"][0]["right"] == 90
     with pytest.raises(ValidationFailed, match="input_data/steps"):
         executable(workflow_version=None, strategy=strategy, input_data={"steps": []})
-
-
-def test_a_team_validates_and_refuses_to_run_with_a_code(make_workflow: Any, make_strategy: Any) -> None:
-    row = make_workflow("team", "autogen_multi_agent")
-    strategy = make_strategy(workflow_id=row.pk, symbols=["IBM"])
-    assert strategy.strategy_type == ""
-    with pytest.raises(AgentTeamUnavailable) as failure:
-        executable(workflow_version=row.current_version, strategy=strategy, input_data={})
-    assert failure.value.code == "AGENT_TEAM_UNAVAILABLE"

@@ -22,8 +22,8 @@ class StepTypesView(ApiView):
 
     @extend_schema(operation_id="step_types_list", responses=CatalogueSerializer(many=True))
     def get(self, request: Request, **kwargs: Any) -> Response:
-        """Return every step type with the JSON Schema of its config."""
-        return Response([step_type_entry(item) for item in step_types.all()])
+        """Return every step type that a definition may hold with the JSON Schema of its config."""
+        return Response([step_type_entry(item) for item in step_types.all() if item.offered])
 
 
 class StrategyTypesView(ApiView):

@@ -16,6 +16,7 @@ from tradingsite.common.api.serializers import validated
 from tradingsite.common.api.views import ResourceViewSet
 from tradingsite.common.roles import Role
 from workflows import selectors, services
+from workflows.agent_section import AgentsConfig
 from workflows.api.filters import StrategyFilterSet
 from workflows.api.serializers import StrategyBodySerializer, StrategyChangeSerializer, StrategySerializer
 from workflows.api.views import IF_MATCH, UUID_PATTERN
@@ -42,6 +43,8 @@ class StrategyViewSet(ResourceViewSet):
         "partial_update": Role.TRADER,
         "destroy": Role.TRADER,
         "restore": Role.TRADER,
+        "autogen_config": Role.VIEWER,
+        "autogen_config_set": Role.TRADER,
     }
 
     def _detail(self, strategy_id: UUID, code: int = status.HTTP_200_OK) -> Response:
@@ -103,3 +106,27 @@ class StrategyViewSet(ResourceViewSet):
         """Bring a deleted strategy back."""
         services.strategy_restore(actor=self.actor, strategy_id=UUID(id))
         return self._detail(UUID(id))
+
+    @extend_schema(responses=AgentsConfig)
+    @action(detail=True, methods=["get"], url_path="autogen-config")
+    def autogen_config(self, request: Request, id: str, **kwargs: Any) -> Response:
+        """Return what a strategy says of its team; where it says nothing, the team of its workflow."""
+        return self._team(UUID(id))
+
+    @extend_schema(request=AgentsConfig, responses=AgentsConfig, parameters=[IF_MATCH])
+    @autogen_config.mapping.put
+    def autogen_config_set(self, request: Request, id: str, **kwargs: Any) -> Response:
+        """Replace what a strategy says of its team; members that it does not name stay as the workflow has them."""
+        # Judged whole by the service, whatever it is.
+        config: Any = request.data
+        services.strategy_team_set(
+            actor=self.actor,
+            strategy_id=UUID(id),
+            config=config,
+            precondition=lambda row: require_match(request, row),
+        )
+        return self._team(UUID(id))
+
+    def _team(self, strategy_id: UUID) -> Response:
+        strategy = selectors.strategy_get(strategy_id)
+        return with_etag(Response(selectors.strategy_team(strategy)), strategy)

@@ -10,13 +10,20 @@ from workflows.services.definitions import (
     workflow_update,
     workflow_version_restore,
 )
-from workflows.services.strategies import strategy_create, strategy_delete, strategy_restore, strategy_update
+from workflows.services.strategies import (
+    strategy_create,
+    strategy_delete,
+    strategy_restore,
+    strategy_team_set,
+    strategy_update,
+)
 
 __all__ = [
     "execution_counted",
     "strategy_create",
     "strategy_delete",
     "strategy_restore",
+    "strategy_team_set",
     "strategy_update",
     "workflow_clone",
     "workflow_create",

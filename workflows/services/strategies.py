@@ -1,7 +1,6 @@
 """Every change of a strategy."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -9,16 +8,15 @@ from django.db import transaction
 
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
-from tradingsite.common.api.serializers import SYMBOL, validated
+from tradingsite.common.api.serializers import SYMBOL
 from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import FieldError, ValidationFailed
 from tradingsite.common.owners import require_owner
-from workflows.agent_section import AgentsConfig
 from workflows.choices import WorkflowType
-from workflows.definitions import ResolvedStep
+from workflows.definitions import ResolvedStep, team_check
 from workflows.errors import NotDeleted, StrategyNotFound, WorkflowDeleted
 from workflows.models import Strategy, Workflow
-from workflows.selectors import RESERVED_PARAMS, strategy_resolution
+from workflows.selectors import AUTOGEN_CONFIG, RESERVED_PARAMS, strategy_resolution
 from workflows.services.guards import Precondition, clean_name, save_named
 from workflows.strategies import strategy_types
 
@@ -45,15 +43,6 @@ def clean_symbols(symbols: object, pointer: str = "symbols") -> list[str]:
     if errors:
         raise ValidationFailed(errors=errors)
     return list(dict.fromkeys(symbols))
-
-
-def _check_team(param: Mapping[str, Any]) -> None:
-    if "autogen_config" in param:
-        try:
-            validated(AgentsConfig, param["autogen_config"])
-        except ValidationFailed as failure:
-            errors = [replace(e, pointer=f"param/autogen_config/{e.pointer}".rstrip("/")) for e in failure.errors]
-            raise ValidationFailed(errors=errors) from failure
 
 
 def _resolved(workflow: Workflow | None, param: Mapping[str, Any]) -> tuple[ResolvedStep, ...]:
@@ -124,7 +113,8 @@ def _fill(
     strategy.enabled = enabled
     if check:
         strategy.workflow = _workflow(workflow_id)
-        _check_team(param)
+        if AUTOGEN_CONFIG in param:
+            team_check(param[AUTOGEN_CONFIG])
         strategy.strategy_type = _strategy_type(strategy_type, _resolved(strategy.workflow, param))
         strategy.param = dict(param)
 
@@ -224,6 +214,20 @@ def strategy_update(
     save_named(strategy, "strategy")
     audit.record(actor=actor, action="strategy.update", target=strategy, before=before, after=_summary(strategy))
     return strategy
+
+
+@transaction.atomic
+def strategy_team_set(
+    *, actor: Actor, strategy_id: UUID, config: Mapping[str, Any], precondition: Precondition | None = None
+) -> Strategy:
+    """Set how the strategy's team differs from its workflow's: `config` stands in its `param` as `autogen_config`.
+
+    Raises:
+        StrategyNotFound, ValidationFailed, PermissionDenied
+    """
+    team_check(config, pointer="")
+    param = {**_alive(strategy_id).param, AUTOGEN_CONFIG: dict(config)}
+    return strategy_update(actor=actor, strategy_id=strategy_id, changes={"param": param}, precondition=precondition)
 
 
 @transaction.atomic

@@ -6,7 +6,7 @@ strategy by name.
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +24,14 @@ Value = int | float | str | bool
 PRICES = (Price.OPEN, Price.HIGH, Price.LOW, Price.CLOSE, Price.VOLUME)
 
 
-@dataclass(frozen=True)
-class Column:
+class _Figure(NamedTuple):
+    name: str
+    params: tuple[tuple[str, Value], ...]
+    output: str
+    shift: int
+
+
+class Column(_Figure):
     """One figure per bar.
 
     Attributes:
@@ -36,24 +42,14 @@ class Column:
         shift: take the figure of so many bars earlier; NaN before the first. Never negative: that would look ahead.
     """
 
-    name: str
-    params: tuple[tuple[str, Value], ...] = ()
-    output: str = ""
-    shift: int = 0
-    _hash: int = field(init=False, repr=False, compare=False, default=0)
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        if self.shift < 0:
+    def __new__(
+        cls, name: str, params: tuple[tuple[str, Value], ...] = (), output: str = "", shift: int = 0
+    ) -> "Column":
+        if shift < 0:
             raise ValueError("a column may not look ahead: shift must be 0 or more")
-        object.__setattr__(self, "params", tuple(sorted(self.params)))
-        # Kept, since a search looks the same few columns up a hundred thousand times.
-        object.__setattr__(self, "_hash", hash((self.name, self.params, self.output, self.shift)))
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Column, (self.name, self.params, self.output, self.shift)  # another process hashes strings otherwise
+        return tuple.__new__(cls, (name, tuple(sorted(params)), output, shift))
 
     @classmethod
     def of(cls, name: str, *, output: str = "", shift: int = 0, **params: Value) -> "Column":
@@ -149,41 +145,47 @@ class Columns:
     def _unshifted(self, column: Column) -> FloatArray:
         key = (column.name, column.params)
         if key not in self._outputs:
-            self._outputs[key] = outputs_of(column.name, column.params, self.bars)
-        outputs = self._outputs[key]
-        return outputs[column.output] if column.output else next(iter(outputs.values()))
+            outputs = figures_of(column.name, column.params, self.bars)
+            self._outputs[key] = {output: _read_only(values) for output, values in outputs.items()}
+        kept = self._outputs[key]
+        return kept[column.output] if column.output else next(iter(kept.values()))
 
 
 @functools.lru_cache(maxsize=10_000)
-def _validated(name: str, params: tuple[tuple[str, Value], ...]) -> Params:
+def validated(name: str, params: tuple[tuple[str, Value], ...]) -> Params:
     """Return an indicator's parameters, checked; kept, since to check them takes longer than to compute short histories."""
     return INDICATORS[name].validate(dict(params))
 
 
-def outputs_of(name: str, params: tuple[tuple[str, Value], ...], bars: Bars) -> Mapping[str, FloatArray]:
-    """Return what `name` (see `Column`) puts out over `bars`, by output, the main one first; read-only arrays.
+def figures_of(name: str, params: tuple[tuple[str, Value], ...], bars: Bars) -> Mapping[str, FloatArray]:
+    """Return what `name` (see `Column`) puts out over `bars`, by output, the main one first; not to be written to.
 
     Raises:
         UnknownName: for a name that is neither a price, an indicator nor a registered source.
         IndicatorParamsInvalid: for parameters that are not the indicator's.
+        ValueError: when a source does not put out one figure for each bar.
     """
     if name in INDICATORS:
-        outputs: Mapping[str, FloatArray] = INDICATORS[name].figures(bars, _validated(name, params))
-    elif name in PRICES:
-        outputs = {"": getattr(bars, name)}
-    else:
-        outputs = column_sources.get(name).compute(bars, dict(params))
-    kept: dict[str, FloatArray] = {}
-    for output, values in outputs.items():
+        return INDICATORS[name].figures(bars, validated(name, params))
+    if name in PRICES:
+        return {"": getattr(bars, name)}
+    outputs = column_sources.get(name).compute(bars, dict(params))
+    for values in outputs.values():
         if len(values) != len(bars):
             raise ValueError(f"column {name!r} has {len(values)} figures for {len(bars)} bars")
-        kept[output] = values.view()
-        kept[output].flags.writeable = False
+    return outputs
+
+
+def _read_only(values: FloatArray) -> FloatArray:
+    kept = values.view()
+    kept.flags.writeable = False
     return kept
 
 
 def sound_bars(bars: Bars) -> BoolArray:
     """Return which bars have all four prices."""
+    if bars.whole.issuperset(PRICES[:4]):
+        return np.ones(len(bars), dtype=np.bool_)
     sound: BoolArray = np.isfinite(bars.open) & np.isfinite(bars.high) & np.isfinite(bars.low) & np.isfinite(bars.close)
     return sound
 

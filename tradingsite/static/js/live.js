@@ -2,7 +2,8 @@
 // is shown is always what the database holds. Where no socket can be had, the panels are fetched slowly instead.
 //
 // An element with `data-live` (socket paths, space-separated) and `data-live-panels` (the id of the part to refresh) is
-// the page's live client. `data-live-seq` is the number of the newest event that the rendered page already shows.
+// the page's live client. `data-live-seq` is the number of the newest event that the rendered page already shows;
+// `data-live-poll` is how often, in milliseconds, to look for what no socket tells.
 (() => {
   "use strict";
 
@@ -18,6 +19,7 @@
   if (!host) return;
   const panels = document.getElementById(host.dataset.livePanels);
   const label = document.querySelector("[data-live-label]");
+  const pollMs = Number(host.dataset.livePoll ?? POLL_CONNECTED_MS);
   const words = { open: "Live", polling: "Updating every few seconds", offline: "Not updating", final: "Finished" };
 
   const isFinal = () => panels.querySelector("[data-live-final]") !== null;
@@ -136,7 +138,7 @@
     poll = setTimeout(() => {
       if (document.visibilityState === "visible") soon();
       schedulePoll();
-    }, connected ? POLL_CONNECTED_MS : POLL_ALONE_MS);
+    }, connected ? pollMs : POLL_ALONE_MS);
   }
 
   function happened(message) {
