@@ -20,6 +20,9 @@ CURRENCY_MISMATCH = "CURRENCY_MISMATCH"
 PRICE_SERIES_MISMATCH = "PRICE_SERIES_MISMATCH"
 """The position was opened at the prices of another source or adjustment: the profit would be that of no trade."""
 
+PRICES_GENERATED = "PRICES_GENERATED"
+"""The order would open a position at a real broker, and the prices it was decided and measured by are invented."""
+
 LOST_AT_BROKER = "LOST_AT_BROKER"
 """The broker had accepted the order and no longer knows it."""
 

@@ -6,12 +6,14 @@ from decimal import Decimal
 from django.db import transaction
 
 from market.models import Instrument
-from portfolio.choices import OrderPurpose, OrderSide, OrderStatus, OrderType, TimeInForce, TradingMode
+from market.sources import generated
+from portfolio.choices import BrokerKind, OrderPurpose, OrderSide, OrderStatus, OrderType, TimeInForce, TradingMode
 from portfolio.errors import (
     ACCOUNT_MODE_MISMATCH,
     CURRENCY_MISMATCH,
     POSITION_CHANGED,
     PRICE_SERIES_MISMATCH,
+    PRICES_GENERATED,
     ClientOrderIdReused,
 )
 from portfolio.facts import SeriesFacts, exposure_of
@@ -121,6 +123,7 @@ def intent_commit(
             facts=facts,
         )
         refusal = order_refusal(account=account, instrument=intent.instrument, mode=intent.mode, facts=facts)
+        refusal = refusal or _invented(account, judged, exposure, facts)
         refusal = refusal or _moved_on(judged, exposure, purpose) or broker_refusal
         verdict = order_check(intent=judged, exposure=exposure, actor=actor, consume=True, refusal=refusal)
         intent.decision_id = verdict.decision_id
@@ -182,6 +185,17 @@ def order_refusal(*, account: Account, instrument: Instrument, mode: str, facts:
             f"not of {facts.source} ({facts.adjustment}).",
         )
     return None
+
+
+def _invented(account: Account, judged: OrderIntent, exposure: Exposure, facts: SeriesFacts) -> tuple[str, str] | None:
+    """Return why an order leaves for no broker by invented prices, as code and detail; what is held may be closed."""
+    if account.broker == BrokerKind.PAPER or not generated([facts.source]) or reduces_risk(judged, exposure):
+        return None
+    return (
+        PRICES_GENERATED,
+        f"The prices of {judged.symbol} from {facts.source} are generated, and account {account.name} trades at a broker: "
+        "import real ones, or use a paper account.",
+    )
 
 
 def _moved_on(judged: OrderIntent, exposure: Exposure, purpose: OrderPurpose | None) -> tuple[str, str] | None:

@@ -1,18 +1,14 @@
 """The two steps by which a workflow trades: `risk_check` decides how much, `order` sends."""
 
 from collections import Counter
-from collections.abc import Mapping
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Any, ClassVar
-from uuid import UUID
 
 from rest_framework import serializers
 
-from market import selectors as market
-from portfolio import selectors, services
-from portfolio.choices import OrderPurpose, OrderSide, OrderType, SizingMethod, TimeInForce
-from portfolio.fills import order_facts
-from portfolio.ledger import multiply
+from portfolio import selectors
+from portfolio.choices import OrderType, SizingMethod, TimeInForce
+from portfolio.placing import intents_place, step_error
 from portfolio.planning import Plan, intents_plan
 from tradingsite.common.clock import utcnow
 from tradingsite.common.contracts.steps import (
@@ -20,13 +16,10 @@ from tradingsite.common.contracts.steps import (
     StepContext,
     StepError,
     StepResult,
-    StepRetryable,
     StepType,
     step_types,
 )
-from tradingsite.common.errors import AppError, Unavailable
-
-_HUNDRED = Decimal(100)
+from tradingsite.common.errors import AppError
 
 
 class SizingConfig(StepConfig):
@@ -80,6 +73,8 @@ class RiskCheckStep(StepType):
     title: ClassVar[str] = "Risk check"
     help: ClassVar[str] = "Sizes the decisions into order intents and asks the gate what it would say."
     config_class: ClassVar[type[StepConfig]] = RiskCheckConfig
+    needs: ClassVar[frozenset[str]] = frozenset({"decisions"})
+    puts_out: ClassVar[frozenset[str]] = frozenset({"intents"})
 
     def run(self, context: StepContext) -> StepResult:
         decisions = context.latest("decisions")
@@ -107,7 +102,7 @@ class RiskCheckStep(StepType):
                 wall=utcnow(),
             )
         except AppError as error:
-            raise _step_error(error) from error
+            raise step_error(error) from error
         for symbol, reason in planned.skipped.items():
             context.log(f"{symbol}: no order, {reason}")
         denied = sum(not intent["verdict"]["allowed"] for intent in planned.intents)
@@ -129,70 +124,14 @@ class OrderStep(StepType):
     title: ClassVar[str] = "Order"
     help: ClassVar[str] = "Puts the intents through the gate and sends those that pass to the broker."
     config_class: ClassVar[type[StepConfig]] = OrderConfig
+    needs: ClassVar[frozenset[str]] = frozenset({"intents"})
 
     def run(self, context: StepContext) -> StepResult:
         """Place every intent. One that the preview denied goes to the gate as well, so that its denial is on record."""
         intents = context.latest("intents")
         if intents is None:
             raise StepError("No step before this one made intents: put a risk_check step first.", code="NO_INTENTS")
-        order_type = OrderType(context.config.get("order_type", OrderType.MARKET))
-        offset = Decimal(str(context.config.get("limit_offset_pct", 0)))
-        legs: Counter[str] = Counter()
-        orders: list[Mapping[str, Any]] = []
-        try:
-            for done, intent in enumerate(intents):
-                context.check()
-                symbol = intent["symbol"]
-                order = services.order_place(
-                    actor=context.actor,
-                    # The account that was planned for, whichever is the default one by now.
-                    account=selectors.account_get(UUID(intent["account_id"])),
-                    symbol=symbol,
-                    side=intent["side"],
-                    quantity=Decimal(intent["quantity"]),
-                    order_type=order_type,
-                    limit_price=_limit_price(intent, offset) if order_type is OrderType.LIMIT else None,
-                    time_in_force=context.config.get("time_in_force", TimeInForce.GTC),
-                    client_order_id=f"{context.execution_id}-{context.step_index}-{symbol}-{legs[symbol]}",
-                    strategy_id=context.strategy_id,
-                    execution_id=context.execution_id,
-                    mode=context.mode,
-                    source=intent["source"],
-                    timeframe=intent["timeframe"],
-                    adjustment=intent["adjustment"],
-                    purpose=OrderPurpose.CLOSE if intent["reduces"] else OrderPurpose.OPEN,
-                    before_send=context.check,
-                )
-                legs[symbol] += 1
-                facts = order_facts(order)
-                orders.append(facts)
-                context.log(_line(facts))
-                context.progress((done + 1) / len(intents))
-        except AppError as error:
-            raise _step_error(error) from error
+        orders = intents_place(context, intents, **context.config)
         counts = Counter(order["status"] for order in orders)
         said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         return StepResult(output={"orders": orders}, summary=said or "nothing to order")
-
-
-def _limit_price(intent: Mapping[str, Any], offset_pct: Decimal) -> Decimal:
-    """The reference price moved by the offset in the trader's favour, rounded to the instrument's price away from it."""
-    side = OrderSide(intent["side"])
-    tick = Decimal(1).scaleb(-market.instrument_get(intent["symbol"]).price_precision)
-    price = multiply(Decimal(intent["reference_price"]), 1 - side.sign * offset_pct / _HUNDRED)
-    return price.quantize(tick, rounding=ROUND_FLOOR if side is OrderSide.BUY else ROUND_CEILING)
-
-
-def _line(order: Mapping[str, Any]) -> str:
-    line = f"{order['symbol']}: {order['side']} {order['quantity']} {order['status']}"
-    if order["average_price"] is not None:
-        line += f", {order['filled_quantity']} at {order['average_price']}"
-    return f"{line}, {order['code']}: {order['detail']}" if order["code"] else line
-
-
-def _step_error(error: AppError) -> StepError:
-    """A refusal is final; a dependency that is down for now is worth another attempt."""
-    if isinstance(error, StepError):
-        return error
-    kind = StepRetryable if isinstance(error, Unavailable) else StepError
-    return kind(error.detail, code=error.code)
