@@ -25,12 +25,12 @@ POLL_S = 0.1
 Write = Callable[[str], object]
 
 
-def demo_run(*, write: Write) -> str:
-    """Run the demo strategy, wait for the end and write down what happened; return the run's status.
+def demo_run(*, write: Write, strategy_name: str = DEMO_RUN_STRATEGY) -> str:
+    """Run a strategy of the demo desk, wait for the end and write down what happened; return the run's status.
 
     Workers must be running. The run is an ordinary one: it shows on the pages and counts in the account.
     """
-    strategy = Strategy.objects.alive().select_related("workflow").get(name=DEMO_RUN_STRATEGY)
+    strategy = Strategy.objects.alive().select_related("workflow").get(name=strategy_name)
     try:
         execution = execution_create(
             actor=Actor.for_user(User.objects.get(username=ADMIN)), workflow=strategy.workflow, strategy=strategy

@@ -14,12 +14,14 @@ from executions.models import RunEnding, WorkflowExecution
 EVERY_S = 1.0
 BATCH = 500
 
-FOLLOWERS: tuple[Callable[[Sequence[RunEnding]], None], ...] = (
-    result_rows.write,
-    rollup.roll_up,
-    announcements.announce,
-    fires.settle,
-)
+Follower = Callable[[Sequence[RunEnding]], None]
+
+FOLLOWERS: list[Follower] = [result_rows.write, rollup.roll_up, announcements.announce, fires.settle]
+
+
+def register(follower: Follower) -> None:
+    """Have a floor above do something with ended runs too, in the transaction that settles them; it may come twice."""
+    FOLLOWERS.append(follower)
 
 
 def note(run: WorkflowExecution) -> None:

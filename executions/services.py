@@ -24,7 +24,6 @@ from tradingsite.common.errors import FieldError, ValidationFailed
 from tradingsite.common.outbox import ring_after_commit
 from tradingsite.common.owners import require_owner
 from tradingsite.common.writes import Part, insert, kept, write
-from workflows.errors import AgentTeamUnavailable
 from workflows.models import Strategy, Workflow
 from workflows.selectors import executable
 from workflows.services import execution_counted
@@ -157,8 +156,6 @@ def executions_create(*, actor: Actor, requests: Mapping[int, RunRequest], parti
             refused[index] = [FieldError(f"{index}/{e.pointer}", e.code, e.detail) for e in error.errors]
         except StrategyNotRunnable as error:
             refused[index] = [FieldError(f"{index}/strategy_id", "not_runnable", error.detail)]
-        except AgentTeamUnavailable as error:
-            refused[index] = [FieldError(f"{index}/workflow_id", "not_runnable", error.detail)]
     if refused and not (partial and started):
         raise ValidationFailed(errors=[error for errors in refused.values() for error in errors])
     return Batch(started, refused)

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from market.models import BarSeries
 from market.services import bars_import_source
+from market.sources import demo
 from portfolio.services import account_ensure_default
 from tradingsite.common.actor import Actor
 from tradingsite.common.roles import Role
@@ -19,6 +20,8 @@ from workflows.demo import demo_desk_create
 
 ADMIN = "admin"
 SAMPLE = "sample"
+# Many look for it first, and the sample ends in 2013; whoever brings real prices of it has those as its default.
+GENERATED = "SPY"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,9 @@ def desk_setup(*, write: Callable[[str], object]) -> SetupReport:
     if not BarSeries.objects.filter(source__slug=SAMPLE).exists():
         write("Loading the sample prices: AAPL, FB, GOOG, IBM, MSFT, daily, 2000 to 2013.")
         bars_import_source(actor=actor, source=SAMPLE)
+    if not BarSeries.objects.filter(instrument__symbol=GENERATED).exists():
+        write(f"Entering {GENERATED} of the generated market, daily, from 2015 on: invented prices.")
+        bars_import_source(actor=actor, source=demo.SLUG, symbols=[GENERATED])
     demo_desk_create(actor=actor)
     return report
 

@@ -17,7 +17,7 @@ from scheduler.models import Schedule, ScheduleFire
 from tradingsite.common.actor import Actor
 from tradingsite.common.api.serializers import validated
 from tradingsite.common.clock import utcnow
-from tradingsite.common.contracts.jobs import Job, JobType, RunStarter, job_types
+from tradingsite.common.contracts.jobs import Job, JobType, RunStarter, Skipped, job_types
 from tradingsite.common.contracts.registry import UnknownName
 from tradingsite.common.errors import AppError
 from tradingsite.common.outbox import enqueue_task
@@ -88,7 +88,7 @@ def _owner_may(schedule: Schedule, job_type: JobType) -> bool:
 def _start_run(fire: ScheduleFire, schedule: Schedule, job_type: RunStarter) -> None:
     try:
         with transaction.atomic():
-            run_id = job_type.start(actor=actor_of(schedule), config=config_of(schedule, job_type))
+            started = job_type.start(actor=actor_of(schedule), config=config_of(schedule, job_type))
     except AppError as error:
         settle_fire(fire, schedule, FireStatus.FAILED, code=error.code, message=_said(error))
         return
@@ -99,7 +99,11 @@ def _start_run(fire: ScheduleFire, schedule: Schedule, job_type: RunStarter) -> 
         text = f"{type(error).__name__}: {error}"
         settle_fire(fire, schedule, FireStatus.FAILED, code=JOB_CRASHED, message=text)
         return
-    fire.status, fire.run_id, fire.started_at = FireStatus.RUNNING, run_id, utcnow()
+    if isinstance(started, Skipped):
+        fire.run_id = started.run_id
+        settle_fire(fire, schedule, FireStatus.SKIPPED, code=started.code, message=started.message)
+        return
+    fire.status, fire.run_id, fire.started_at = FireStatus.RUNNING, started, utcnow()
     fire.save()
 
 

@@ -225,6 +225,11 @@ OUTBOUND_ALLOWED = env.list("OUTBOUND_ALLOWED", default=[])
 
 # `NAME@host` or `NAME@host:port`: the variables that hold keys of agents, and the one host that may be told each.
 AGENT_KEYS = env.list("AGENT_KEYS", default=[])
+# How long what agents said is kept; 0 is for ever. What they advised and what was decided stays.
+AGENT_CONVERSATIONS_DAYS = env.whole("AGENT_CONVERSATIONS_DAYS", default=365)
+
+# What models cost: JSON, or a file of it. A model that it does not name has no known price, which is not free.
+AGENT_PRICES = env.str("AGENT_PRICES", default="")
 
 # Accounts whose broker is Alpaca. Its paper address costs nothing; the live one is https://api.alpaca.markets.
 ALPACA_BASE_URL = env.str("ALPACA_BASE_URL", default="https://paper-api.alpaca.markets")
@@ -273,6 +278,9 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5.0
 RELAY_AHEAD = env.whole("RELAY_AHEAD", default=8)
 # How many workers carry one optimisation at a time. In one process a core is left to whoever looks at the pages.
 OPTIMIZE_HANDS = env.whole("OPTIMIZE_HANDS", default=max(1, (os.cpu_count() or 2) - 1) if EMBEDDED else 16)
+# Days that the table of a search is kept after its end; then days that ended jobs and unused models are.
+OPTIMIZE_TABLES_KEPT_DAYS = env.whole("OPTIMIZE_TABLES_KEPT_DAYS", default=30)
+OPTIMIZE_KEPT_DAYS = env.whole("OPTIMIZE_KEPT_DAYS", default=365)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # For ever: nobody would start a worker again that gave up.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
@@ -380,5 +388,10 @@ LOGGING = {
         "celery": {"level": env.str("CELERY_LOG_LEVEL", default="WARNING")},
         "kombu": {"level": "WARNING"},
         "django_celery_beat": {"level": "WARNING"},
+        # What agents say is kept with their run; the log would repeat each question with all that came before it.
+        "autogen_core": {"level": "WARNING"},
+        "autogen_agentchat": {"level": "WARNING"},
+        "openai": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
     },
 }

@@ -116,6 +116,13 @@ def percent(value: Any) -> str:
 
 
 @register.filter
+def share(value: Any) -> str:
+    """A fraction as a whole percentage, for what is no more exact than that."""
+    number = _decimal(value)
+    return NOTHING if number is None else f"{_grouped(number * 100, 0)} %"
+
+
+@register.filter
 def signed_percent(value: Any) -> str:
     number = _decimal(value)
     if number is None:

@@ -68,6 +68,16 @@ def _to_login(request: HttpRequest) -> HttpResponse:
     return redirect_to_login(after, reverse("login"))
 
 
+def answer(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+    """Render `<template>.html`; a request by htmx gets its `panels` and the state of the switch alone."""
+    refreshing = bool(request.htmx)  # type: ignore[attr-defined]  # set by its middleware
+    response = render(request, "refresh.html" if refreshing else f"{template}.html", context)
+    # One address gives a page or its panels: no cache may take the one for the other.
+    response["Vary"] = "HX-Request, Cookie"
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
 def return_url(request: HttpRequest) -> str:
     """Return where a form asked to go afterwards, if that is on this site, else the overview."""
     target = request.POST.get("next") or request.GET.get("next") or ""

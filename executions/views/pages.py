@@ -1,10 +1,9 @@
-"""The pages that are read: overview, runs, one run, goals, one goal. A request by htmx gets the panels alone."""
+"""The pages that are read: overview, runs, one run, goals, one goal."""
 
 from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
@@ -13,26 +12,16 @@ from executions.pages.goals import goal_page, goals_page
 from executions.pages.overview import overview as overview_context
 from executions.pages.run import run_page
 from executions.pages.runs import runs_page
-from executions.views.door import page
+from executions.views.door import answer, page
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
-
-
-def _answer(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-    """Render `<template>.html`, or its panels and the state of the switch when only those are refreshed."""
-    refreshing = bool(request.htmx)  # type: ignore[attr-defined]  # set by its middleware
-    response = render(request, "refresh.html" if refreshing else f"{template}.html", context)
-    # One address gives a page or its panels: no cache may take the one for the other.
-    response["Vary"] = "HX-Request, Cookie"
-    response["Cache-Control"] = "private, no-store"
-    return response
 
 
 @require_safe
 @page
 def overview(request: HttpRequest, actor: Actor, context: dict[str, Any]) -> HttpResponse:
     context |= {"section": "overview", "panels": "overview/panels.html", **overview_context(utcnow())}
-    return _answer(request, "overview/index", context)
+    return answer(request, "overview/index", context)
 
 
 @require_safe
@@ -49,7 +38,7 @@ def run_list(request: HttpRequest, actor: Actor, context: dict[str, Any]) -> Htt
         "previous_url": _runs_url(status, "after", found["newer_than"]),
         **found,
     }
-    return _answer(request, "runs/list", context)
+    return answer(request, "runs/list", context)
 
 
 @require_safe
@@ -57,7 +46,7 @@ def run_list(request: HttpRequest, actor: Actor, context: dict[str, Any]) -> Htt
 def run(request: HttpRequest, actor: Actor, context: dict[str, Any], execution_id: UUID) -> HttpResponse:
     context |= {"section": "runs", "panels": "runs/panels.html"}
     context |= run_page(execution_id=execution_id, actor=actor, wall=utcnow())
-    return _answer(request, "runs/run", context)
+    return answer(request, "runs/run", context)
 
 
 @require_safe
@@ -66,14 +55,14 @@ def goal_list(request: HttpRequest, actor: Actor, context: dict[str, Any]) -> Ht
     text = request.GET.get("page", "")
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 1
     context |= {"section": "goals", "panels": "goals/list_panels.html", **goals_page(number)}
-    return _answer(request, "goals/list", context)
+    return answer(request, "goals/list", context)
 
 
 @require_safe
 @page
 def goal(request: HttpRequest, actor: Actor, context: dict[str, Any], goal_id: UUID) -> HttpResponse:
     context |= {"section": "goals", "panels": "goals/panels.html", **goal_page(goal_id, wall=utcnow())}
-    return _answer(request, "goals/goal", context)
+    return answer(request, "goals/goal", context)
 
 
 def _uuid(request: HttpRequest, name: str) -> UUID | None:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from django.db import InterfaceError, OperationalError
 
-from executions import leases
 from executions.fence import claim
 from executions.leases import Lease, LeaseKeeper
 from tests.executions.conftest import Trials
+from tradingsite.common import keeping
 
 
 @pytest.mark.django_db
@@ -16,7 +16,7 @@ from tests.executions.conftest import Trials
 def test_a_fault_with_one_lease_costs_neither_the_others_nor_the_keeper(
     fault: Exception, trials: Trials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "close_old_connections", lambda: None)
+    monkeypatch.setattr(keeping, "close_old_connections", lambda: None)
     held = []
     for _ in range(2):
         taken = claim(trials.create().pk, "one")

@@ -18,12 +18,12 @@ from django_celery_beat.models import (
 )
 from django_celery_results.models import TaskResult
 
-from agents.models import Agent, AgentConversation
+from agents.models import Agent, AgentConfig, AgentConversation, AgentRecommendation, AgentRun, Proposal
 from executions.choices import TaskStatus
 from executions.kafka.models import InboxMessage, ParkedRecord
 from executions.models import EarlierTask, Payload, RunEnding, StepExecution, WorkerHeartbeat, WorkflowExecution
 from executions.news import stream_of
-from market.models import BarImport, DataSource, Instrument
+from market.models import BarImport, DataSource, FeedImport, Fundamental, Instrument, NewsItem
 from optimize.models import OptimizationChunk, OptimizationJob, TrialRecord, TunedModel
 from optimize.walkforward.chunks import packed
 from portfolio import services as portfolio
@@ -115,6 +115,8 @@ class Rows:
         self.strategy = Strategy.objects.earliest("created_at")
         self.run = WorkflowExecution.objects.earliest("created_at")
         self.agent = Agent.objects.earliest("created_at")
+        self.agent_run = AgentRun.objects.earliest("created_at")
+        self.proposal = Proposal.objects.earliest("created_at")
         self.job = OptimizationJob.objects.earliest("created_at")
         self.model = TunedModel.objects.earliest("created_at")
         self.crontab = CrontabSchedule.objects.earliest("pk")
@@ -184,6 +186,11 @@ class Rows:
         BarImport.objects.create(
             source_slug=source.slug, status="done", actor_name="x", created_by_id=author.pk, report={"rows": 3}
         )
+        FeedImport.objects.create(kind="news", status="done", actor_name="x", created_by_id=author.pk)
+        NewsItem.objects.create(symbol=symbol, published_at=utcnow(), source="x", headline="x", digest=symbol)
+        Fundamental.objects.create(
+            symbol=symbol, metric="eps", as_of=utcnow().date(), published_at=utcnow(), value=Decimal(1)
+        )
         return Instrument.objects.get(symbol=symbol)
 
     def _version(self, workflow: Workflow, number: int, author: AbstractBaseUser | None) -> WorkflowVersion:
@@ -249,6 +256,27 @@ class Rows:
                 workflow_execution=run, seq=2 * self.count + number, step_index=0, agent=which, agent_name=which.name,
                 message_type="response", message_content="{}", tokens_used=5, latency_ms=1.5,
             )  # fmt: skip
+            AgentRecommendation.objects.create(
+                workflow_execution=run, step_index=2 * self.count + number, symbol="IBM", agent=which, agent_name=which.name,
+                action="BUY", final_action="BUY", price=Decimal(100), bar_time=utcnow(), return_1=0.01,
+            )  # fmt: skip
+
+        account = Account.objects.create(name=f"Agent's {self.count}", starting_cash=Decimal(100), cash=Decimal(100))
+        AgentConfig.objects.create(account=account, schedule=None)
+        # Each with a run of its own, as the database wants it.
+        execution = WorkflowExecution.objects.create(strategy=run.strategy, task_id=f"agent {self.count}")
+        StepExecution.objects.create(
+            execution=execution, index=0, name="observe", type="agent_observe", attempts=1, started_at=utcnow()
+        )
+        agent_run = AgentRun.objects.create(
+            account=account, execution=execution, trigger="user", autonomy="propose", status="completed",
+            finished_at=utcnow(), created_by=author,
+        )  # fmt: skip
+        Proposal.objects.create(
+            run=agent_run, account=self.account, client_order_id=f"proposal-{self.count}", symbol="SYM1", side="buy",
+            quantity=Decimal(1), reference_price=Decimal(100), price_bound_pct=Decimal(2), status="approved",
+            decided_at=utcnow(), decided_by=author, expires_at=utcnow(),
+        )  # fmt: skip
 
     def _portfolio(self, instrument: Instrument, run: WorkflowExecution) -> None:
         Account.objects.create(name=f"Account {self.count}", starting_cash=Decimal(100), cash=Decimal(100))

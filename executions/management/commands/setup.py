@@ -8,7 +8,7 @@ from executions.setup import desk_setup
 
 
 class Command(BaseCommand):
-    help = "Migrate, load the sample prices, make the demo desk and the admin. Adds nothing twice."
+    help = "Migrate, load the sample prices and a generated SPY, make the demo desk and the admin. Adds nothing twice."
 
     def handle(self, **options: Any) -> None:
         report = desk_setup(write=self.stdout.write)

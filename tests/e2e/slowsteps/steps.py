@@ -26,6 +26,8 @@ class SlowStep(StepType):
     title: ClassVar[str] = "Slow"
     help: ClassVar[str] = "Waits for a number of seconds."
     config_class: ClassVar[type[StepConfig]] = SlowConfig
+    # So that it may stand among what a strategy decides by.
+    reads_only: ClassVar[bool] = True
 
     def run(self, context: StepContext) -> StepResult:
         _note(context, "start")
