@@ -11,6 +11,7 @@ class JobKind(models.TextChoices):
     LOOKAHEAD = "lookahead", "Look-ahead analysis"
     RECURSIVE = "recursive", "Recursive analysis"
     PARITY = "parity", "Parity of live decisions with a backtest"
+    ADAPTATION = "adaptation", "Round of a live adaptation"
 
 
 class JobStatus(models.TextChoices):

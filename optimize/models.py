@@ -6,9 +6,22 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 
+from optimize.adaptation.models import AdaptationEvent, AdaptationRound, AdaptationWatch, LiveAdaptation, RegimePoint
 from optimize.choices import TERMINAL, UNFINISHED, ChunkStatus, JobKind, JobStatus
 from tradingsite.common.clock import utcnow
 from tradingsite.common.models import Entity
+
+__all__ = [
+    "AdaptationEvent",
+    "AdaptationRound",
+    "AdaptationWatch",
+    "LiveAdaptation",
+    "OptimizationChunk",
+    "OptimizationJob",
+    "RegimePoint",
+    "TrialRecord",
+    "TunedModel",
+]
 
 # For so long a job that no worker has begun is said to run: one is about to take it.
 FRESH = timedelta(seconds=5)

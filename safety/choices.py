@@ -98,6 +98,7 @@ class AlertKind(models.TextChoices):
     WEBHOOK_DISABLED = "webhook_disabled", "Webhook disabled"
     EMAIL_FAILED = "email_failed", "E-mail failed"
     AGENT_HEALTH = "agent_health", "Agent's health"
+    ADAPTATION = "adaptation", "Live adaptation"
 
 
 # What rules can be made of. The kinds after them are raised by the desk itself.
