@@ -19,6 +19,7 @@ from optimize.errors import (
 from optimize.honesty import Gate
 from optimize.honesty.words import count_of, percent
 from optimize.models import OptimizationJob, TrialRecord
+from optimize.services.taking import params_take, step_configs
 from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
@@ -26,9 +27,7 @@ from tradingsite.common.errors import FieldError, ValidationFailed
 from tradingsite.common.roles import Role
 from workflows.errors import StrategyNotFound
 from workflows.models import Strategy
-from workflows.selectors import executable, strategy_get
-from workflows.services import strategy_update
-from workflows.strategies import strategy_types
+from workflows.selectors import strategy_get
 
 # Who may take what the gate does not promote.
 OVERRIDES = Role.OPERATOR
@@ -89,15 +88,13 @@ def job_apply(
     if not OptimizationJob.objects.filter(pk=job.pk).update(applied_at=utcnow()):
         raise OptimizationNotFound(f"There is no optimisation {job.pk} any more.")
     before = dict(strategy.param)
-    after = _with_params(strategy, params)
-    changed = strategy_update(actor=actor, strategy_id=strategy.pk, changes={"param": after}, precondition=precondition)
-    _check_taken(changed, params)
+    changed = params_take(actor=actor, strategy=strategy, params=params, precondition=precondition)
     audit.record(
         actor=actor,
         action="optimization.apply",
         target=job,
         before={"strategy_id": str(strategy.pk), "param": before},
-        after={"strategy_id": str(strategy.pk), "param": after, "params": params, "doubts": doubts},
+        after={"strategy_id": str(strategy.pk), "param": changed.param, "params": params, "doubts": doubts},
         reason=reason,
     )
     return Applied(changed, params, promoted=not doubts)
@@ -140,7 +137,7 @@ def _doubts(job: OptimizationJob, strategy: Strategy, *, is_best: bool) -> list[
     if unlike:
         doubts.append(f"The search traded with {' and '.join(unlike)}, which the strategy does not.")
     searched = job.request.get("timeframe")
-    read = {config.get("timeframe") for config in _configs(strategy, "market_data")}
+    read = {config.get("timeframe") for config in step_configs(strategy, "market_data")}
     if searched is not None and read - {searched}:
         doubts.append(f"The search looked at bars of {searched}, and the strategy reads others.")
     beyond = sorted(set(strategy.symbols) - set(job.request.get("symbols", [])))
@@ -197,66 +194,3 @@ def _pass_gate(actor: Actor, doubts: list[str], reason: str) -> None:
     if not reason.strip():
         detail = f"{told} Say why they are taken all the same."
         raise ValidationFailed(errors=[FieldError("reason", "required", detail)])
-
-
-def _with_params(strategy: Strategy, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the strategy's `param` with the search's parameters in the places that its signal step reads.
-
-    Raises:
-        OptimizationNotApplicable: its workflow fixes one of them to another value.
-    """
-    param = dict(strategy.param)
-    workflow = strategy.workflow
-    inline = workflow is None
-    steps: list[dict[str, Any]] = param.get("steps", []) if workflow is None else workflow.steps
-    defaults = {
-        parameter.name: parameter.default for parameter in strategy_types.get(strategy.strategy_type).parameters
-    }
-    fixed: list[str] = []
-    made = []
-    for step in steps:
-        config = step.get("config", {})
-        if step.get("type") != "signal":
-            made.append(step)
-            continue
-        own = dict(config.get("params", {})) if isinstance(config.get("params", {}), Mapping) else {}
-        for name, value in params.items():
-            said = own.get(name, defaults.get(name))
-            if isinstance(said, str) and said.startswith("$"):
-                param[said[1:]] = value
-            elif inline:
-                own[name] = value
-            elif said != value:
-                fixed.append(name)
-        made.append({**step, "config": {**config, "params": own}} if inline else step)
-    if fixed:
-        names = ", ".join(sorted(set(fixed)))
-        raise OptimizationNotApplicable(
-            f"The workflow of {strategy.name!r} fixes {names}. Let its signal step read parameters, such as "
-            f'"${fixed[0]}", with their present values as the defaults.'
-        )
-    if inline:
-        param["steps"] = made
-    return param
-
-
-def _configs(strategy: Strategy, kind: str) -> list[Mapping[str, Any]]:
-    """Return the configs of the strategy's steps of a kind, as a run would have them."""
-    version = strategy.workflow.current_version if strategy.workflow is not None else None
-    steps = executable(workflow_version=version, strategy=strategy, input_data={}).steps
-    return [step.config for step in steps if step.type == kind]
-
-
-def _check_taken(strategy: Strategy, params: Mapping[str, Any]) -> None:
-    """See that the strategy decides by these parameters from now on, whatever way its workflow reads them.
-
-    Raises:
-        OptimizationNotApplicable: it does not; nothing is changed.
-    """
-    found = _configs(strategy, "signal")
-    kind = strategy_types.get(strategy.strategy_type)
-    taken = [kind.clean(config["params"]) == dict(params) for config in found if config["strategy_type"] == kind.slug]
-    if not taken or not all(taken):
-        raise OptimizationNotApplicable(
-            f"No signal step of {strategy.name!r} reads these parameters in a way that could be set from here."
-        )
