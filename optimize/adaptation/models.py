@@ -38,6 +38,13 @@ class LiveAdaptation(Entity):
     schedule = models.ForeignKey(Schedule, on_delete=models.PROTECT, related_name="+", db_index=False)
     # How many events there are; the next has the number after it.
     events_count = models.PositiveIntegerField(default=0)
+    # Of the watch over its bars. Both change by `update` alone, so that they wait for nobody's lock.
+    look_at = models.DateTimeField(
+        null=True, blank=True, default=utcnow, editable=False, help_text="When its bars are looked at, new ones or not."
+    )
+    looked = models.CharField(
+        max_length=64, blank=True, default="", editable=False, help_text="What its series were at the last look."
+    )
     stopped_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
@@ -80,6 +87,9 @@ class AdaptationRound(Entity):
     trigger = models.CharField(max_length=13, choices=Trigger.choices)
     job_id = models.UUIDField(unique=True)
     live_params = models.JSONField(help_text="All parameters of the strategy when it began: candidate zero.")
+    bar_time = models.DateTimeField(
+        null=True, blank=True, help_text="The newest complete bar when it began: a cool-down counts from it."
+    )
     actor_name = models.CharField(max_length=150, blank=True, default="")
     ended_at = models.DateTimeField(null=True, blank=True)
 

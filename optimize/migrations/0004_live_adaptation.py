@@ -54,6 +54,7 @@ class Migration(migrations.Migration):
                 ('trigger', models.CharField(choices=[('schedule', 'By the clock'), ('regime_change', 'A regime changed'), ('manual', 'By hand'), ('decision', 'A person decided'), ('breach', 'A promise was broken'), ('stop', 'The adaptation was stopped')], max_length=13)),
                 ('job_id', models.UUIDField(unique=True)),
                 ('live_params', models.JSONField(help_text='All parameters of the strategy when it began: candidate zero.')),
+                ('bar_time', models.DateTimeField(blank=True, help_text='The newest complete bar when it began: a cool-down counts from it.', null=True)),
                 ('actor_name', models.CharField(blank=True, default='', max_length=150)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
             ],
@@ -105,6 +106,8 @@ class Migration(migrations.Migration):
                 ('costs', models.JSONField(help_text='{fee, slippage}, fractions.')),
                 ('watch_bars', models.PositiveIntegerField(help_text='Bars after a change during which its promise is held against it.')),
                 ('events_count', models.PositiveIntegerField(default=0)),
+                ('look_at', models.DateTimeField(blank=True, default=tradingsite.common.clock.utcnow, editable=False, help_text='When its bars are looked at, new ones or not.', null=True)),
+                ('looked', models.CharField(blank=True, default='', editable=False, help_text='What its series were at the last look.', max_length=64)),
                 ('stopped_at', models.DateTimeField(blank=True, null=True)),
             ],
             options={
