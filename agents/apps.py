@@ -15,3 +15,4 @@ class AgentsConfig(AppConfig):
         duties.register()
         endings.register(runs.runs_ended)
         background.register("agents.proposals", proposals.proposals_expire, every_s=proposals.EVERY_S)
+        background.register("agents.approvals", proposals.approvals_carry_on, every_s=proposals.EVERY_S)

@@ -1,11 +1,12 @@
 """What becomes of a proposal: a person approves or rejects it, or its time is up."""
 
+import logging
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from agents.autonomous.acting import proposal_facts
 from agents.autonomous.choices import ProposalStatus
@@ -16,6 +17,7 @@ from agents.news import tell
 from market import selectors as market
 from portfolio.choices import OrderPurpose
 from portfolio.facts import series_facts
+from portfolio.models import Order
 from portfolio.selectors import account_get
 from portfolio.services import order_place
 from safety import killswitch
@@ -23,10 +25,13 @@ from tradingsite.common import audit
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.decimals import decimal_string
+from tradingsite.common.errors import AppError
+
+logger = logging.getLogger(__name__)
 
 EVERY_S = 5.0
 BATCH = 200
-# Whoever approved and was to place the order is gone by then; another approval places it, under the same id.
+# Whoever approved and was to place the order is gone by then; another places it, under the same id.
 PLACED_WITHIN = timedelta(seconds=60)
 CLOCK = Actor.system("clock")
 
@@ -34,8 +39,9 @@ CLOCK = Actor.system("clock")
 def proposal_approve(*, actor: Actor, proposal_id: UUID, reason: str = "") -> Proposal:
     """Approve a proposal and place its order, through the gate at today's prices.
 
-    Of two approvals at once one places the order. An approval whose process died before it placed the order is repeated
-    by another one, a minute later at the earliest; the order's id is the proposal's, so that there is never a second.
+    Of two approvals at once one places the order. An approval whose process died before it placed the order is carried
+    out by `approvals_carry_on` or another approval, a minute later at the earliest; the order's id is the proposal's, so
+    that there is never a second.
 
     Returns:
         The proposal with its order, which the gate may have denied.
@@ -52,7 +58,7 @@ def proposal_approve(*, actor: Actor, proposal_id: UUID, reason: str = "") -> Pr
     _price_check(proposal)
     now = utcnow()
     with transaction.atomic():
-        orphaned = Q(status=ProposalStatus.APPROVED, order=None, decided_at__lt=now - PLACED_WITHIN)
+        orphaned = Q(status=ProposalStatus.APPROVED, order=None, updated_at__lt=now - PLACED_WITHIN)
         taken = Proposal.objects.filter(
             Q(status=ProposalStatus.PENDING) | orphaned, pk=proposal.pk, expires_at__gt=now
         ).update(
@@ -118,13 +124,49 @@ def proposal_reject(*, actor: Actor, proposal_id: UUID, reason: str = "") -> Pro
 def proposals_expire() -> int:
     """Close what nobody decided in time, and return how many those were. Any number may look at once."""
     due = Proposal.objects.filter(status=ProposalStatus.PENDING, expires_at__lte=utcnow())
+    return sum(_expire(due, proposal_id) for proposal_id in list(due.values_list("pk", flat=True)[:BATCH]))
+
+
+def approvals_carry_on() -> int:
+    """Carry out approvals whose process died, and return how many proposals that settled. Any number may look at once.
+
+    What somebody approved is placed within its time and its price bound, as if nothing had happened. When its time is up
+    first, it expires, unless its order stands in the books already: then the two are only brought together.
+    """
     done = 0
-    for proposal_id in list(due.values_list("pk", flat=True)[:BATCH]):
-        with transaction.atomic():
-            if due.filter(pk=proposal_id).update(status=ProposalStatus.EXPIRED, updated_at=utcnow()):
-                proposal_tell(proposal_get(proposal_id))
-                done += 1
+    for proposal_id in list(_orphans().values_list("pk", flat=True)[:BATCH]):
+        try:
+            done += _carried_on(proposal_get(proposal_id))
+        except AppError as error:
+            logger.warning("the approval of proposal %s is not carried out: %s", proposal_id, error.detail)
     return done
+
+
+def _orphans() -> QuerySet[Proposal]:
+    """Return the approved ones that nobody is placing."""
+    return Proposal.objects.filter(status=ProposalStatus.APPROVED, order=None, updated_at__lt=utcnow() - PLACED_WITHIN)
+
+
+def _carried_on(proposal: Proposal) -> bool:
+    if not Order.objects.filter(client_order_id=proposal.client_order_id).exists():
+        if proposal.expires_at <= utcnow():
+            return _expire(_orphans(), proposal.pk)
+        killswitch.assert_open(strategy_id=proposal.strategy_id)
+        _price_check(proposal)
+    if not _orphans().filter(pk=proposal.pk).update(updated_at=utcnow()):
+        return False
+    approver = proposal.decided_by
+    name = f"approval by {'somebody' if approver is None else approver.get_username()}"[:150]
+    _placed(Actor(kind="system", name=name, user_id=None if approver is None else approver.pk), proposal)
+    return True
+
+
+def _expire(which: QuerySet[Proposal], proposal_id: UUID) -> bool:
+    with transaction.atomic():
+        if not which.filter(pk=proposal_id).update(status=ProposalStatus.EXPIRED, updated_at=utcnow()):
+            return False
+        proposal_tell(proposal_get(proposal_id))
+    return True
 
 
 def proposal_tell(proposal: Proposal) -> None:

@@ -5,13 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import AbstractBaseUser
 from rest_framework.test import APIClient
 
 from agents.autonomous.models import Proposal
-from agents.autonomous.proposals import proposals_expire
+from agents.autonomous.proposals import approvals_carry_on, proposals_expire
 from portfolio.models import Order
 from safety.models import SafetySettings
-from safety.services import kill
+from safety.services import kill, resume
 from tests.agents.autonomous.conftest import RISING, AgentDesk
 from tests.portfolio.conftest import Prices
 from tradingsite.common.actor import Actor
@@ -21,6 +22,7 @@ from tradingsite.common.models import LiveEvent
 pytestmark = pytest.mark.django_db
 Clients = Callable[..., APIClient]
 URL = "/api/agent/proposals"
+LONG_AGO = timedelta(seconds=61)
 
 
 @pytest.fixture
@@ -104,13 +106,49 @@ def test_the_gate_is_asked_anew_when_it_is_approved(api: Clients, proposal: Prop
 def test_an_approval_whose_process_died_is_repeated_by_another_one_a_minute_later(
     api: Clients, proposal: Proposal
 ) -> None:
-    Proposal.objects.update(status="approved", decided_at=utcnow())
+    Proposal.objects.update(status="approved", decided_at=utcnow(), updated_at=utcnow())
     answer = decide(api, proposal, "approve")
     assert (answer.status_code, answer.json()["code"]) == (409, "PROPOSAL_CLOSED")
     assert "just approved" in answer.json()["detail"]
-    Proposal.objects.update(decided_at=utcnow() - timedelta(seconds=61))
+    Proposal.objects.update(updated_at=utcnow() - LONG_AGO)
     assert decide(api, proposal, "approve").json()["order_status"] == "filled"
     assert Order.objects.count() == 1
+
+
+def test_an_approval_whose_process_died_is_carried_out_without_another_one(
+    api: Clients, proposal: Proposal, trader: AbstractBaseUser
+) -> None:
+    abandoned = Proposal.objects.filter(pk=proposal.pk)
+    abandoned.update(status="approved", decided_at=utcnow(), decided_by=trader.pk, updated_at=utcnow())
+    assert approvals_carry_on() == 0
+    abandoned.update(updated_at=utcnow() - LONG_AGO)
+    assert approvals_carry_on() == 1
+    order = Order.objects.get()
+    assert (order.client_order_id, order.status, order.created_by_id) == (proposal.client_order_id, "filled", trader.pk)
+    assert told()[-1] == ("approved", str(order.pk))
+    # The process died once more, between the order and its note in the proposal.
+    abandoned.update(order=None, updated_at=utcnow() - LONG_AGO, expires_at=utcnow() - LONG_AGO)
+    assert approvals_carry_on() == 1
+    assert Proposal.objects.get().order == order
+    assert Order.objects.count() == 1
+    assert approvals_carry_on() == 0
+
+
+def test_an_abandoned_approval_does_not_outlive_its_time_its_price_or_the_kill_switch(
+    proposal: Proposal, prices: Prices, operator_actor: Actor
+) -> None:
+    abandoned = Proposal.objects.filter(pk=proposal.pk)
+    abandoned.update(status="approved", decided_at=utcnow(), updated_at=utcnow() - LONG_AGO)
+    kill(actor=operator_actor, reason="enough")
+    assert approvals_carry_on() == 0
+    resume(actor=operator_actor, reason="mended")
+    prices.series("ACME", [*RISING, (105.0, 106.0, 104.0, 105.0), (105.0, 106.0, 104.0, 105.0)])
+    assert approvals_carry_on() == 0
+    abandoned.update(expires_at=utcnow())
+    assert approvals_carry_on() == 1
+    assert Proposal.objects.get().status == "expired"
+    assert told()[-1] == ("expired", None)
+    assert not Order.objects.exists()
 
 
 def test_an_unknown_proposal_is_not_found(api: Clients, desk: AgentDesk) -> None:
