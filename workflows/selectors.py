@@ -135,6 +135,19 @@ def strategy_get(strategy_id: UUID, *, deleted: bool = False) -> Strategy:
     return row
 
 
+def strategy_locked(strategy_id: UUID) -> Strategy:
+    """Return one strategy as nobody else changes it before this transaction ends.
+
+    Raises:
+        StrategyNotFound: also for a deleted one.
+    """
+    # Only the row itself: a joined one would be as it was before the wait for the lock.
+    row: Strategy | None = Strategy.objects.select_for_update(of=("self",)).filter(pk=strategy_id).first()
+    if row is None or row.deleted_at is not None:
+        raise StrategyNotFound(f"There is no strategy {strategy_id}.")
+    return row
+
+
 def strategy_team(strategy: Strategy) -> Mapping[str, Any]:
     """Return what a strategy says of its team; where it says nothing, the team of its workflow, or `{"agents": []}`."""
     if AUTOGEN_CONFIG in strategy.param:

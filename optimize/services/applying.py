@@ -27,7 +27,7 @@ from tradingsite.common.errors import FieldError, ValidationFailed
 from tradingsite.common.roles import Role
 from workflows.errors import StrategyNotFound
 from workflows.models import Strategy
-from workflows.selectors import strategy_get
+from workflows.selectors import strategy_locked
 
 # Who may take what the gate does not promote.
 OVERRIDES = Role.OPERATOR
@@ -73,7 +73,7 @@ def job_apply(
     """
     params, is_best = _chosen(job, rank)
     try:
-        strategy = strategy_get(strategy_id)
+        strategy = strategy_locked(strategy_id)
     except StrategyNotFound as error:
         raise ValidationFailed(errors=[FieldError("strategy_id", "not_found", error.detail)]) from None
     if strategy.strategy_type != job.strategy_type:
@@ -88,7 +88,8 @@ def job_apply(
     if not OptimizationJob.objects.filter(pk=job.pk).update(applied_at=utcnow()):
         raise OptimizationNotFound(f"There is no optimisation {job.pk} any more.")
     before = dict(strategy.param)
-    changed = params_take(actor=actor, strategy=strategy, params=params, precondition=precondition)
+    source = f"Taken from optimisation {job.pk}. {reason}".strip()
+    changed = params_take(actor=actor, strategy=strategy, params=params, reason=source, precondition=precondition)
     audit.record(
         actor=actor,
         action="optimization.apply",

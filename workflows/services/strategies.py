@@ -16,7 +16,7 @@ from workflows.choices import WorkflowType
 from workflows.definitions import ResolvedStep, team_check
 from workflows.errors import NotDeleted, StrategyNotFound, WorkflowDeleted
 from workflows.models import Strategy, Workflow
-from workflows.selectors import AUTOGEN_CONFIG, RESERVED_PARAMS, strategy_resolution
+from workflows.selectors import AUTOGEN_CONFIG, RESERVED_PARAMS, strategy_locked, strategy_resolution
 from workflows.services.guards import Precondition, clean_name, save_named
 from workflows.strategies import strategy_types
 
@@ -130,20 +130,6 @@ def _summary(strategy: Strategy) -> dict[str, Any]:
     }
 
 
-def _locked(strategy_id: UUID) -> Strategy:
-    row: Strategy | None = Strategy.objects.select_for_update(of=("self",)).filter(pk=strategy_id).first()
-    if row is None:
-        raise StrategyNotFound(f"There is no strategy {strategy_id}.")
-    return row
-
-
-def _alive(strategy_id: UUID) -> Strategy:
-    row = _locked(strategy_id)
-    if row.deleted_at is not None:
-        raise StrategyNotFound(f"There is no strategy {strategy_id}.")
-    return row
-
-
 @transaction.atomic
 def strategy_create(
     *,
@@ -182,14 +168,18 @@ def strategy_update(
     actor: Actor,
     strategy_id: UUID,
     changes: Mapping[str, Any],
+    reason: str = "",
     precondition: Precondition | None = None,
 ) -> Strategy:
     """Change what `changes` names: `name, strategy_type, workflow_id, symbols, param, enabled`; `param` as a whole.
 
+    Args:
+        reason: why, for the audit.
+
     Raises:
         StrategyNotFound, ValidationFailed, NameTaken, PermissionDenied
     """
-    strategy = _alive(strategy_id)
+    strategy = strategy_locked(strategy_id)
     require_owner(actor=actor, created_by_id=strategy.created_by_id)
     if precondition is not None:
         precondition(strategy)
@@ -212,7 +202,9 @@ def strategy_update(
     enabling = bool(changes.get("enabled")) and not strategy.enabled
     _fill(strategy, **{**values, **changes}, check=touched or enabling)
     save_named(strategy, "strategy")
-    audit.record(actor=actor, action="strategy.update", target=strategy, before=before, after=_summary(strategy))
+    audit.record(
+        actor=actor, action="strategy.update", target=strategy, before=before, after=_summary(strategy), reason=reason
+    )
     return strategy
 
 
@@ -226,7 +218,7 @@ def strategy_team_set(
         StrategyNotFound, ValidationFailed, PermissionDenied
     """
     team_check(config, pointer="")
-    param = {**_alive(strategy_id).param, AUTOGEN_CONFIG: dict(config)}
+    param = {**strategy_locked(strategy_id).param, AUTOGEN_CONFIG: dict(config)}
     return strategy_update(actor=actor, strategy_id=strategy_id, changes={"param": param}, precondition=precondition)
 
 
@@ -237,7 +229,7 @@ def strategy_delete(*, actor: Actor, strategy_id: UUID, precondition: Preconditi
     Raises:
         StrategyNotFound, PermissionDenied
     """
-    strategy = _alive(strategy_id)
+    strategy = strategy_locked(strategy_id)
     require_owner(actor=actor, created_by_id=strategy.created_by_id)
     if precondition is not None:
         precondition(strategy)
@@ -255,7 +247,9 @@ def strategy_restore(*, actor: Actor, strategy_id: UUID) -> Strategy:
         NameTaken: when another strategy took the name meanwhile.
         WorkflowDeleted: when its workflow is deleted.
     """
-    strategy = _locked(strategy_id)
+    strategy: Strategy | None = Strategy.objects.select_for_update(of=("self",)).filter(pk=strategy_id).first()
+    if strategy is None:
+        raise StrategyNotFound(f"There is no strategy {strategy_id}.")
     require_owner(actor=actor, created_by_id=strategy.created_by_id)
     if strategy.deleted_at is None:
         raise NotDeleted(f"Strategy {strategy.name!r} is not deleted.")
