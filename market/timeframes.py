@@ -37,6 +37,21 @@ def bar_ends(times: TimeArray, timeframe: str, calendar: TradingCalendar) -> Tim
     return np.where(inside, np.minimum(nominal, closes), nominal)
 
 
+def next_end(moment: int, timeframe: str, calendar: TradingCalendar) -> int:
+    """Return when the first bar ends that has not ended at `moment`; both in nanoseconds UTC.
+
+    Bars are counted from a session's open. Beyond the last session known it is the nominal length later.
+    """
+    length = length_ns(timeframe)
+    index = int(np.searchsorted(calendar.closes, moment, side="right"))
+    if index == len(calendar.closes):
+        return moment + length
+    opened, closed = int(calendar.opens[index]), int(calendar.closes[index])
+    if timeframe == DAILY:
+        return closed
+    return min(opened + (max(moment - opened, 0) // length + 1) * length, closed)
+
+
 def bars_per_year(timeframe: str, calendar: TradingCalendar) -> float:
     """Return how many bars a year has: 252 for daily XNYS, 365 for daily 24/7, sessions times bars per session intraday."""
     sessions = 365.0 if calendar.code == "24/7" else float(round(calendar.sessions_per_year()))

@@ -3,8 +3,8 @@
 Everything is computed from the past alone: what is said of a bar changes with no bar that comes after it. No Django here.
 """
 
-from market.regimes.detectors import DETECTORS, Detector, Hidden, Trend, Volatility, detect, detector_clean
-from market.regimes.words import UNKNOWN, Change, Regimes
+from market.regimes.detectors import DETECTORS, Detector, Hidden, Trend, Volatility, detect, detect_on, detector_clean
+from market.regimes.words import UNKNOWN, Change, Regimes, Told
 
 __all__ = [
     "DETECTORS",
@@ -13,8 +13,10 @@ __all__ = [
     "Detector",
     "Hidden",
     "Regimes",
+    "Told",
     "Trend",
     "Volatility",
     "detect",
+    "detect_on",
     "detector_clean",
 ]

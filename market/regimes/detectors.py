@@ -11,7 +11,7 @@ import numpy as np
 from market.bars import Bars, FloatArray
 from market.regimes import hmm, measures
 from market.regimes.hysteresis import Band, banded, confirmed
-from market.regimes.words import UNKNOWN, Regimes, StateArray
+from market.regimes.words import UNKNOWN, Regimes, StateArray, Told
 from tradingsite.common.errors import FieldError, ValidationFailed
 
 
@@ -198,6 +198,23 @@ def detect(bars: Bars, detector: Detector) -> Regimes:
     value, raw = detector.read(bars)
     state = confirmed(raw, confirm=detector.confirm, dwell=detector.dwell)
     return Regimes(kind=detector.kind, labels=detector.words, time=bars.time, value=value, state=state)
+
+
+def detect_on(bars: Bars, detector: Detector, told: Told) -> Regimes:
+    """Return the regimes of the bars after those of which something was told, going on from that.
+
+    Where `told` is what `detect` says of the same bars, this is what it says of the rest. Where it is not, because bars
+    were revised or because `bars` begin later, what was told holds: the first change is one from `told.regime`, and it
+    comes no sooner than `dwell` bars after the change before it.
+    """
+    value, raw = detector.read(bars)
+    first = int(np.searchsorted(bars.time, told.until, side="right"))
+    regime = detector.words.index(told.regime) if told.regime in detector.words else UNKNOWN
+    state = confirmed(
+        raw, confirm=detector.confirm, dwell=detector.dwell, first=first, regime=regime, lasted=told.lasted
+    )
+    whole = Regimes(kind=detector.kind, labels=detector.words, time=bars.time, value=value, state=state)
+    return whole.after(told.until)
 
 
 def detector_clean(given: Mapping[str, Any], pointer: str = "regime") -> Detector:

@@ -43,18 +43,26 @@ def banded(values: FloatArray, band: Band) -> StateArray:
     return states
 
 
-def confirmed(states: StateArray, *, confirm: int, dwell: int) -> StateArray:
+def confirmed(
+    states: StateArray, *, confirm: int, dwell: int, first: int = 0, regime: int = UNKNOWN, lasted: int = 0
+) -> StateArray:
     """Return the regimes that are made of raw states.
 
     The first regime is the first state that is seen `confirm` times in a row. A later one takes its place when it has
     been seen so often and the one before has lasted at least `dwell` bars. An unknown state interrupts a row and ends no
     regime.
+
+    Args:
+        first: the bar from which on regimes are made; those before it only count for rows, and stay UNKNOWN here.
+        regime, lasted: that of the bar before `first`, and for how many bars it has lasted then.
     """
     result = np.full(len(states), UNKNOWN, dtype=np.int8)
-    regime, lasted, seen, row = UNKNOWN, 0, UNKNOWN, 0
+    seen, row = UNKNOWN, 0
     for index, state in enumerate(states.tolist()):
         row = row + 1 if state == seen else 1
         seen = state
+        if index < first:
+            continue
         lasted += 1
         if state not in (UNKNOWN, regime) and row >= confirm and (regime == UNKNOWN or lasted > dwell):
             regime, lasted = state, 1

@@ -26,6 +26,21 @@ class Change:
     value: float
 
 
+@dataclass(frozen=True)
+class Told:
+    """What was said of a series before and stays said.
+
+    Attributes:
+        until: ns UTC at which the newest bar opened of which anything was said.
+        regime: of that bar; None while it was unknown.
+        lasted: bars that it had lasted then, that one included; more than a detector's `dwell` make no difference.
+    """
+
+    until: int
+    regime: str | None
+    lasted: int
+
+
 @dataclass(frozen=True, eq=False)
 class Regimes:
     """The regimes of a series of bars, one entry each, aligned.
@@ -48,6 +63,11 @@ class Regimes:
         """Return the regime at a bar, the newest unless told; None where it is unknown."""
         state = int(self.state[index]) if len(self.state) else UNKNOWN
         return None if state == UNKNOWN else self.labels[state]
+
+    def after(self, moment: int) -> "Regimes":
+        """Return those of the bars that opened after `moment`, ns UTC."""
+        first = int(np.searchsorted(self.time, moment, side="right"))
+        return Regimes(self.kind, self.labels, self.time[first:], self.value[first:], self.state[first:])
 
     def changes(self) -> list[Change]:
         """Return every confirmed change, the oldest first."""
