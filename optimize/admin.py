@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from optimize import services
+from optimize.adaptation import admin as adaptation  # noqa: F401  # registers on import
 from optimize.models import OptimizationChunk, OptimizationJob, TrialRecord, TunedModel
 from tradingsite.common.console import LedgerAdmin, actor_of
 from tradingsite.common.errors import AppError

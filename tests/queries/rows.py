@@ -24,6 +24,7 @@ from executions.kafka.models import InboxMessage, ParkedRecord
 from executions.models import EarlierTask, Payload, RunEnding, StepExecution, WorkerHeartbeat, WorkflowExecution
 from executions.news import stream_of
 from market.models import BarImport, DataSource, FeedImport, Fundamental, Instrument, NewsItem
+from optimize.adaptation.models import LiveAdaptation
 from optimize.models import OptimizationChunk, OptimizationJob, TrialRecord, TunedModel
 from optimize.walkforward.chunks import packed
 from portfolio import services as portfolio
@@ -67,6 +68,7 @@ from safety.models import (
 )
 from scheduler.models import ClockKeeper, Schedule, ScheduleFire
 from tests.portfolio.conftest import Prices
+from tests.queries.adapting import adapting
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.ids import uuid7
@@ -119,6 +121,7 @@ class Rows:
         self.proposal = Proposal.objects.earliest("created_at")
         self.job = OptimizationJob.objects.earliest("created_at")
         self.model = TunedModel.objects.earliest("created_at")
+        self.adaptation = LiveAdaptation.objects.earliest("created_at")
         self.crontab = CrontabSchedule.objects.earliest("pk")
         self.clocked = ClockedSchedule.objects.earliest("pk")
         self._version(self.workflow, 2, None)
@@ -140,6 +143,7 @@ class Rows:
             self._foundations()
             self._webhooks(author)
             self._schedules()
+            adapting(self, author)
 
     def _optimisations(self, author: AbstractBaseUser) -> None:
         now = utcnow()
