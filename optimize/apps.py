@@ -6,6 +6,8 @@ class OptimizeConfig(AppConfig):
 
     def ready(self) -> None:
         from optimize import retention, warming, watchdog
+        from optimize.adaptation import rounds
+        from optimize.adaptation.kind import AdaptationSearch
         from optimize.inspection.lookahead import Lookahead
         from optimize.inspection.parity import LiveParity
         from optimize.inspection.recursive import Recursive
@@ -18,9 +20,10 @@ class OptimizeConfig(AppConfig):
 
         warming.keep_kernels()
         retention.register()
-        for kind in (StrategySearch(), ModelTuning(), Lookahead(), Recursive(), LiveParity()):
+        for kind in (StrategySearch(), ModelTuning(), Lookahead(), Recursive(), LiveParity(), AdaptationSearch()):
             kinds.register(kind)
         column_sources.register(MODEL_COLUMN)
         strategy_types.register(MODEL_STRATEGY)
         background.register("optimize.watchdog", watchdog.tick, every_s=watchdog.EVERY_S)
+        background.register("optimize.rounds", rounds.settle, every_s=rounds.EVERY_S)
         background.register("optimize.warming", warming.warm_worker, every_s=warming.EVERY_S)

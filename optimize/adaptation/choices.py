@@ -52,3 +52,6 @@ class WatchStatus(models.TextChoices):
 
 # What an event about an earlier one settles: each of them once.
 SETTLES = frozenset({EventStatus.APPLIED, EventStatus.REJECTED, EventStatus.SUPERSEDED})
+
+# The job type of an adaptation's schedule.
+JOB = "optimize.adapt_parameters"

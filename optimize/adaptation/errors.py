@@ -39,3 +39,9 @@ class ParametersChanged(Conflict):
     """The strategy no longer decides by what the event started from, or led to."""
 
     code, title = "PARAMETERS_CHANGED", "The strategy's parameters were changed since"
+
+
+class ChangeTooLarge(Conflict):
+    """The last look before a change: what is to be written breaks the bound, whoever proposed it."""
+
+    code, title = "ADAPTATION_CHANGE_TOO_LARGE", "A parameter would change by more than the adaptation allows"
