@@ -1,6 +1,7 @@
 """Searches by the desk's own engine and strategy types over prices whose truth is known."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise, product
 
 import numpy as np
@@ -32,6 +33,39 @@ def walk(bars: int, rng: np.random.Generator, *, drift: float = 0.0, trend: floa
     turns = rng.random(bars) < 1 / 60
     side = np.where(np.cumsum(turns) % 2 == 0, 1.0, -1.0) * rng.choice([-1.0, 1.0])
     return 0.01 * (shocks / shocks.std() + drift / np.sqrt(252) + trend * side)
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """How a price drifts for a while: up and down in cycles of `length` bars.
+
+    Attributes:
+        strength: amplitude of the drift, in standard deviations of the noise.
+        reversal: part of the mean of the last eight shocks that the next bar takes back.
+    """
+
+    bars: int
+    length: int
+    strength: float
+    reversal: float = 0.0
+
+
+def cycles(stretches: Sequence[Cycle], rng: np.random.Generator) -> FloatArray:
+    """Return returns per day of a price that drifts in cycles, one stretch behind the other, with noise of 1 % a day.
+
+    Who looks back over a quarter of a cycle or so times it well, who looks back over more than half of it is always too
+    late; and where shocks are taken back, who looks back over few bars buys what falls again.
+    """
+
+    def spread(name: str) -> FloatArray:
+        return np.concatenate([np.full(each.bars, float(getattr(each, name))) for each in stretches])
+
+    count = sum(each.bars for each in stretches)
+    # No two cycles are of one length.
+    phase = 2 * np.pi * (rng.random() + np.cumsum(rng.uniform(0.7, 1.3, count) / spread("length")))
+    shocks = rng.standard_t(5, count + 8) / np.sqrt(5 / 3)
+    last = np.convolve(shocks, np.ones(8) / 8, mode="valid")[:count]
+    return 0.01 * (shocks[8:] + spread("strength") * np.sin(phase) - spread("reversal") * last)
 
 
 def _slow(count: int, memory: float, rng: np.random.Generator) -> FloatArray:
