@@ -6,7 +6,7 @@ class OptimizeConfig(AppConfig):
 
     def ready(self) -> None:
         from optimize import retention, warming, watchdog
-        from optimize.adaptation import rounds
+        from optimize.adaptation import looking, rounds
         from optimize.adaptation.kind import AdaptationSearch
         from optimize.inspection.lookahead import Lookahead
         from optimize.inspection.parity import LiveParity
@@ -26,4 +26,5 @@ class OptimizeConfig(AppConfig):
         strategy_types.register(MODEL_STRATEGY)
         background.register("optimize.watchdog", watchdog.tick, every_s=watchdog.EVERY_S)
         background.register("optimize.rounds", rounds.settle, every_s=rounds.EVERY_S)
+        background.register("optimize.looking", looking.tick, every_s=looking.EVERY_S)
         background.register("optimize.warming", warming.warm_worker, every_s=warming.EVERY_S)

@@ -1,11 +1,13 @@
 """Celery's door to the chunks."""
 
 import time
+from datetime import datetime
 from uuid import UUID
 
 from celery import Task, shared_task
 from django.db import transaction
 
+from optimize.adaptation import looking
 from optimize.calls import TASK, worker_call
 from optimize.carrying import carry
 from optimize.models import OptimizationJob
@@ -23,3 +25,9 @@ def carry_job(self: Task, job_id: str) -> None:
         with transaction.atomic():
             OptimizationJob.objects.filter(pk=key).update(called_at=utcnow())
             worker_call(key)
+
+
+@shared_task(name=looking.TASK, ignore_result=True)
+def look_at_bars(adaptation_id: str, claimed: str) -> None:
+    """Look at the bars of an adaptation: at its regimes, and at what it watches."""
+    looking.look(UUID(adaptation_id), claimed=datetime.fromisoformat(claimed))

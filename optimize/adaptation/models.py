@@ -38,7 +38,7 @@ class LiveAdaptation(Entity):
     schedule = models.ForeignKey(Schedule, on_delete=models.PROTECT, related_name="+", db_index=False)
     # How many events there are; the next has the number after it.
     events_count = models.PositiveIntegerField(default=0)
-    # Of the watch over its bars. Both change by `update` alone, so that they wait for nobody's lock.
+    # Of the watch over its bars; both change by `update` alone, beside whatever else becomes of the row.
     look_at = models.DateTimeField(
         null=True, blank=True, default=utcnow, editable=False, help_text="When its bars are looked at, new ones or not."
     )

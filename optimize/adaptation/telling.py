@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from optimize.adaptation.choices import EventStatus
+from optimize.adaptation.choices import EventStatus, Trigger
 from optimize.adaptation.models import AdaptationEvent, LiveAdaptation
 from optimize.news import stream_of
 from safety.choices import AlertKind, Severity
@@ -35,11 +35,15 @@ def tell_event(event: AdaptationEvent, *, actor: Actor) -> None:
     }
     publish(stream_of(adaptation.created_by_id), "adaptation_result", data)
     status = EventStatus(event.status)
-    if status in _SEVERITIES:
+    severity = _SEVERITIES.get(status)
+    if event.trigger == Trigger.BREACH:
+        # Also where it could not be taken back: somebody has to.
+        severity = Severity.WARNING
+    if severity is not None:
         alert_raise(
             kind=AlertKind.ADAPTATION,
             name=f"{status.label}: parameters of {adaptation.strategy.name}",
-            severity=_SEVERITIES[status],
+            severity=severity,
             message=event.message,
             actor=actor,
         )
@@ -50,24 +54,33 @@ def tell_regime(
     *,
     regime_type: str,
     value: str,
-    was: str,
+    before: str,
     measure: float | None,
+    symbol: str,
     bar_time: datetime,
+    triggered: bool,
+    code: str | None,
+    reason: str | None,
 ) -> None:
     """Tell that a regime changed, in the transaction that writes it.
 
     Args:
         regime_type: the kind of the detector.
-        value, was: the labels of the new regime and of the one before.
+        value, before: the labels of the new regime and of the one before.
         measure: what the detector read of the bar that confirmed it.
+        triggered: whether it began a round; `code` and `reason` say why not.
     """
     data = {
         "strategy_id": str(adaptation.strategy_id),
         "regime_type": regime_type,
         "value": value,
         "adaptation_id": str(adaptation.pk),
-        "was": was,
+        "before": before,
         "measure": measure,
+        "symbol": symbol,
         "bar_time": rfc3339(bar_time),
+        "triggered": triggered,
+        "code": code,
+        "reason": reason,
     }
     publish(stream_of(adaptation.created_by_id), "regime_change", data)
