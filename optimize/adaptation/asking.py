@@ -12,6 +12,7 @@ from market.selectors import complete_bars
 from optimize import data
 from optimize.adaptation.candidates import candidates
 from optimize.adaptation.models import LiveAdaptation
+from optimize.adaptation.proposing import LEAST_WINDOW, WORK_MAX, work_of
 from optimize.services.taking import Live
 from optimize.walkforward.asking import FOLD_BARS, SYMBOLS_MAX
 from optimize.work import Plan
@@ -23,10 +24,6 @@ from workflows.strategies import StrategyType, strategy_types
 WINDOW_MAX = 100_000
 # Folds of the walk-forward inside the window: as many as are long enough.
 FOLDS_LEAST, FOLDS_MOST = 2, 4
-# Bars times candidates. All symbols together: about half a minute of one core. One series: the returns of all candidates
-# are in memory at once, eight bytes each.
-WORK_MAX = 20_000_000_000
-CELLS_MAX = 20_000_000
 # What an adaptation says and its rounds read.
 SETTING = ("trailing_window", "max_param_change_pct", "objective", "search_space", "costs", "watch_bars")
 
@@ -68,7 +65,7 @@ def plan(body: Mapping[str, Any]) -> Plan:
         source=body["source"],
         adjustment=body["adjustment"],
     )
-    check_work(len(compared), window, sum(chosen.counts))
+    check_work(len(compared), window, warm_up, len(body["symbols"]))
     request = {
         **body,
         "source": chosen.data[0].source,
@@ -113,29 +110,29 @@ def folds_of(window: int, warm_up: int) -> int:
         ValidationFailed: it is too short for two; said is the number of bars that would do.
     """
     each = warm_up + FOLD_BARS
-    count = min(window // each, FOLDS_MOST)
-    if count < FOLDS_LEAST:
+    needed = max(FOLDS_LEAST * each, LEAST_WINDOW)
+    if window < needed:
         detail = (
-            f"Must be at least {FOLDS_LEAST * each} bars: each of {FOLDS_LEAST} folds needs {warm_up} to warm up the "
-            f"slowest parameters and {FOLD_BARS} more."
+            f"Must be at least {needed} bars: each of {FOLDS_LEAST} folds needs {warm_up} to warm up the slowest "
+            f"parameters and {FOLD_BARS} more, and all together {LEAST_WINDOW}."
         )
         raise ValidationFailed(errors=[FieldError("trailing_window", "too_short", detail)])
-    return count
+    return min(window // each, FOLDS_MOST)
 
 
-def check_work(count: int, window: int, bars: int) -> None:
+def check_work(combinations: int, window: int, warm_up: int, symbols: int) -> None:
     """See that a round can be done in one go.
-
-    Args:
-        count: of candidates.
-        bars: of all symbols together.
 
     Raises:
         ValidationFailed: naming `search_space`.
     """
-    if count * bars > WORK_MAX or count * window > CELLS_MAX:
-        most = min(WORK_MAX // bars, CELLS_MAX // window)
-        detail = f"{count} combinations over {bars:,} bars are too much, {most} would do: use fewer values or bars."
+    # Those that warm the indicators are traded as well.
+    looked = symbols * (window + max(data.HISTORY, 10 * warm_up))
+    if work_of(combinations, looked) > WORK_MAX:
+        detail = (
+            f"{combinations} combinations over {looked:,} bars are too much for a round, {WORK_MAX // looked} would do: "
+            "use fewer values, bars or symbols."
+        )
         raise ValidationFailed(errors=[FieldError("search_space", "too_much_work", detail)])
 
 

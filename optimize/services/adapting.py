@@ -242,8 +242,9 @@ def _searched(errors: list[FieldError], adaptation: LiveAdaptation, search_space
             # The rest asks for figures that are known to be good.
             return
         window = adaptation.trailing_window
-        asking.folds_of(window, kind.warmup(_slowest(live.params, axes)))
-        asking.check_work(count, window, window * len(strategy.symbols))
+        warm_up = kind.warmup(_slowest(live.params, axes))
+        asking.folds_of(window, warm_up)
+        asking.check_work(count, window, warm_up, max(1, len(strategy.symbols)))
         asking.plan(asking.body_of(adaptation, strategy, live))
     except ValidationFailed as error:
         errors.extend(error.errors)
