@@ -24,6 +24,9 @@ from tests.harness import checks, services
 WORKERS = "2"
 # On PostgreSQL the walk over the embedded site would only be repeated: it always runs on SQLite.
 SELECTIONS = {"SQLite": "not postgres", "PostgreSQL": "not e2e or postgres"}
+# Byte code is written even where the environment asks for none: without it both workers of both passes rewrite the
+# assertions of every test module anew, and each process of a desk compiles the site.
+_NOT_HANDED_ON = frozenset({"TEST_DATABASE_URL", "TEST_REDIS_URL", "PYTHONDONTWRITEBYTECODE"})
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def _run_tests(arguments: list[str]) -> Iterator[Pass]:
 def _pytest(name: str, note: str, env: dict[str, str], arguments: list[str]) -> Pass:
     _headline(f"tests on {name}")
     began = time.monotonic()
-    environment = {key: text for key, text in os.environ.items() if key not in ("TEST_DATABASE_URL", "TEST_REDIS_URL")}
+    environment = {key: text for key, text in os.environ.items() if key not in _NOT_HANDED_ON}
     with tempfile.TemporaryDirectory(prefix="desk-harness-") as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-n", WORKERS, "--dist", "loadgroup", "-m", SELECTIONS[name]]
