@@ -20,7 +20,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from rest_framework.test import APIClient
 
-from tests.support import emptying
+from tests.support import emptying, prepared
 from tradingsite.common import clock
 from tradingsite.common.actor import Actor
 from tradingsite.common.roles import Role
@@ -72,6 +72,26 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.longrepr = f"{item.nodeid} was skipped or expected to fail; a test runs or it is not there"
         if hasattr(report, "wasxfail"):
             del report.wasxfail
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(prepared.Sharing())
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(django_db_keepdb: bool, request: pytest.FixtureRequest) -> bool:
+    """A copy of the prepared file is taken as it is; the worker's folder goes with the worker."""
+    return django_db_keepdb or (prepared.is_shared(request.config) and connection.vendor == "sqlite")
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    request: pytest.FixtureRequest, django_db_blocker: Any, django_db_modify_db_settings: None
+) -> None:
+    if prepared.is_shared(request.config) and not request.config.getvalue("reuse_db"):
+        with django_db_blocker.unblock():
+            prepared.take(request.config)
 
 
 @pytest.fixture(scope="session")

@@ -49,5 +49,7 @@ else:
     _default["OPTIONS"].pop("options", None)
     _default["CONN_MAX_AGE"] = 0
 
+TESTS_DATABASE = _default["TEST"]["NAME"]  # before a worker puts its own name behind it
+
 CELERY_BROKER_URL = "memory://localhost/"
 ALLOWED_HOSTS = ["*"]
