@@ -127,8 +127,8 @@ class Rows:
         self._version(self.workflow, 2, None)
         self.more(1)
 
-    def more(self, times: int = 3) -> None:
-        """Let every list of the desk grow by `times` rows."""
+    def more(self, times: int = 1) -> None:
+        """Let every list of the desk grow by `times` rows; a query for each row shows with one."""
         for _ in range(times):
             self.count += 1
             author = get_user_model().objects.create(username=f"person{self.count}")
