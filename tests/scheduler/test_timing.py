@@ -30,6 +30,7 @@ def moments(first: int, last: int) -> st.SearchStrategy[datetime]:
     return st.integers(*bounds).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 
 
+@functools.cache
 def changes(zone: ZoneInfo) -> list[datetime]:
     """Return the minutes between START and END at which the clock is set, found by looking at it."""
     found = []
