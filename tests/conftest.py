@@ -1,8 +1,10 @@
 """What every test may ask for: users by role, API clients, an actor, a data folder, a standing clock.
 
 Two rules of the suite live here too. A test is deselected on the database where it says nothing: one marked `postgres`
-on SQLite, one that asks no database on PostgreSQL, where it would only be repeated. And a skip or an expected failure
-counts as a failure: what could not run has not passed.
+on SQLite, and on PostgreSQL, where it would only be repeated, one that asks no database, or that is marked
+`one_database`: a body that is refused before any row is looked for, a page of the admin. What goes through the database,
+with its locks, its SQL and its races, runs on both. And a skip or an expected failure counts as a failure: what could
+not run has not passed.
 """
 
 import gc
@@ -48,7 +50,7 @@ def _says_something(item: pytest.Item, on_postgres: bool) -> bool:
         return on_postgres
     if not on_postgres or item.get_closest_marker("e2e") is not None:
         return True
-    if item.path.parent.name in _SAME_EVERYWHERE:
+    if item.path.parent.name in _SAME_EVERYWHERE or item.get_closest_marker("one_database") is not None:
         return False
     uses_database = _DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
     return bool(uses_database) or item.get_closest_marker("django_db") is not None

@@ -52,6 +52,7 @@ def fill() -> None:
     DayCounter.objects.get_or_create(day="2026-01-05", account_id=STRATEGY, name="trades")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("model", [*LEDGERS, KillSwitch, SafetySettings, ScopedLimits])
 def test_every_table_is_listed_and_its_rows_open(browser: Browser, model: Any) -> None:
     fill()
@@ -66,6 +67,7 @@ def test_every_model_has_a_page() -> None:
     assert set(apps.get_app_config("safety").get_models()) <= set(admin.site._registry)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("model", LEDGERS)
 def test_history_can_neither_be_added_nor_changed_nor_removed(browser: Browser, model: Any) -> None:
     fill()

@@ -9,7 +9,8 @@ import pytest
 from workflows.models import Strategy, Workflow, WorkflowVersion
 from workflows.templates import template
 
-pytestmark = pytest.mark.django_db
+# A definition is refused before anything is asked or written, so the database's kind has no say in it.
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 Api = Callable[..., Any]
 
 
