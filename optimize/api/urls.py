@@ -1,9 +1,12 @@
 from optimize.api.inspection import LookaheadView, ParityView, RecursiveView, StrategyBacktestView
+from optimize.api.live import LiveAdaptationViewSet
 from optimize.api.models import OptimizeModelView, TunedModelViewSet
 from optimize.api.views import OptimizationViewSet, OptimizeStrategyView
 from tradingsite.common.api.routing import Router, route
 
 router = Router()
+# Before the jobs, of which "live" would be an id.
+router.register("optimize/live", LiveAdaptationViewSet, "live-adaptation")
 router.register("optimize", OptimizationViewSet, "optimization")
 router.register("models", TunedModelViewSet, "tuned-model")
 

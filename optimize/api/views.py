@@ -92,11 +92,11 @@ class OptimizationViewSet(ResourceViewSet):
         responses=shapes.OptimizationRow(many=True),
     )
     def list(self, request: Request, **_: Any) -> Response:
-        everybodys = _flag(request, "all")
+        everybodys = flag(request, "all")
         if everybodys and not self.actor.may(Role.OPERATOR):
             raise PermissionDenied("Only operators see everybody's optimisations; leave `all` out for your own.")
         rows = selectors.jobs_visible(self.actor, everybodys=everybodys)
-        rows = filtered(OptimizationFilterSet, request, rows)[: _limit(request)]
+        rows = filtered(OptimizationFilterSet, request, rows)[: whole(request, "limit", usual=LISTED, most=LISTED_MAX)]
         return Response(shapes.OptimizationRow(rows, many=True).data)
 
     @extend_schema(summary="One optimisation, with its progress and what came of it")
@@ -180,17 +180,27 @@ class OptimizationViewSet(ResourceViewSet):
         return job
 
 
-def _flag(request: Request, name: str) -> bool:
+def flag(request: Request, name: str) -> bool:
+    """Return a query parameter that is true or false, and false when left out.
+
+    Raises:
+        ValidationFailed
+    """
     text = request.query_params.get(name, "false").lower()
     if text not in ("true", "false"):
         raise ValidationFailed(errors=[FieldError(name, "invalid", "Must be true or false.")])
     return text == "true"
 
 
-def _limit(request: Request) -> int:
-    text = request.query_params.get("limit", str(LISTED))
-    if not text.isascii() or not text.isdigit() or len(text) > 6 or not 1 <= int(text) <= LISTED_MAX:
-        raise ValidationFailed(
-            errors=[FieldError("limit", "invalid", f"Must be a whole number from 1 to {LISTED_MAX}.")]
-        )
+def whole(request: Request, name: str, *, usual: int | None, most: int) -> int | None:
+    """Return a query parameter that is a whole number from 1 to `most`, and `usual` when left out.
+
+    Raises:
+        ValidationFailed
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return usual
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(most)) or not 1 <= int(text) <= most:
+        raise ValidationFailed(errors=[FieldError(name, "invalid", f"Must be a whole number from 1 to {most}.")])
     return int(text)

@@ -234,4 +234,16 @@ TABLE: dict[str, str] = {
     "POST /optimize/{pk}/apply": "trader",
     "GET /optimize/{pk}/matrix": "viewer",
     "GET /optimize/{pk}/matrix.csv": "viewer",
+    # Live adaptation, likewise.
+    "GET /optimize/live": "viewer",
+    "POST /optimize/live": "trader",
+    "GET /optimize/live/{pk}": "viewer",
+    "DELETE /optimize/live/{pk}": "trader",
+    "POST /optimize/live/{pk}/run": "trader",
+    "GET /optimize/live/{pk}/history": "viewer",
+    "GET /optimize/live/{pk}/regimes": "viewer",
+    "GET /optimize/live/{pk}/watches": "viewer",
+    "POST /optimize/live/{pk}/events/{number}/approve": "trader",
+    "POST /optimize/live/{pk}/events/{number}/reject": "trader",
+    "POST /optimize/live/{pk}/events/{number}/rollback": "trader",
 }

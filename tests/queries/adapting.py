@@ -18,6 +18,7 @@ from tradingsite.common.ids import uuid7
 from workflows.models import Strategy
 
 REGIME = {"kind": "volatility", "symbol": "SYM1", "cooldown_bars": 5}
+PROMISE = {"mean": 0.001, "deviation": 0.01, "width": 2.0, "level": 0.05, "bars": 20, "drawdown": 0.1}
 PARAMS = {"fast": 10, "slow": 50}
 
 
@@ -44,7 +45,7 @@ def adapting(rows: Any, author: AbstractBaseUser) -> None:
         )  # fmt: skip
         AdaptationWatch.objects.create(
             adaptation=which, event_number=event.number, applied=False, params=PARAMS, shadow_params=PARAMS,
-            promise={}, from_time=utcnow(),
+            promise=PROMISE, from_time=utcnow(),
         )  # fmt: skip
 
 
