@@ -102,6 +102,7 @@ def pages(browser: Browser, busy_desk: Account, told_run: WorkflowExecution) -> 
         f"/runs/{told_run.pk}/",
         f"/runs/{told_run.pk}/conversation/",
         "/agents/",
+        "/adaptation/",
         "/goals/",
         f"/goals/{goal.pk}/",
         "/safety/kill/",

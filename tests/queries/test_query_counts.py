@@ -193,11 +193,16 @@ PAGES = (
     Case("PAGE /runs/{execution_id}/", _pk("run", "execution_id")),
     Case("PAGE /runs/{execution_id}/conversation/", _pk("run", "execution_id")),
     Case("PAGE /agents/"),
+    Case("PAGE /adaptation/"),
+    Case("PAGE /adaptation/{adaptation_id}/", _pk("adaptation", "adaptation_id")),
     Case("PAGE /goals/"),
     Case("PAGE /goals/{goal_id}/", _pk("goal", "goal_id")),
 )
 # Probes, forms, what only takes POST, and what is made without the database.
 PAGES_WITHOUT_LISTS = {
+    "PAGE /adaptation/{adaptation_id}/run/",
+    "PAGE /adaptation/{adaptation_id}/stop/",
+    *(f"PAGE /adaptation/{{adaptation_id}}/events/{{number}}/{word}/" for word in ("approve", "reject", "rollback")),
     "PAGE /docs/errors",
     "PAGE /health",
     "PAGE /health/ready",

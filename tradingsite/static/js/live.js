@@ -3,7 +3,8 @@
 //
 // An element with `data-live` (socket paths, space-separated) and `data-live-panels` (the id of the part to refresh) is
 // the page's live client. `data-live-seq` is the number of the newest event that the rendered page already shows;
-// `data-live-poll` is how often, in milliseconds, to look for what no socket tells.
+// `data-live-poll` is how often, in milliseconds, to look for what no socket tells; `data-live-types` names the only
+// messages that change anything here, of sockets that tell of much else.
 (() => {
   "use strict";
 
@@ -19,6 +20,7 @@
   if (!host) return;
   const panels = document.getElementById(host.dataset.livePanels);
   const label = document.querySelector("[data-live-label]");
+  const types = host.dataset.liveTypes?.split(" ");
   const pollMs = Number(host.dataset.livePoll ?? POLL_CONNECTED_MS);
   const words = { open: "Live", polling: "Updating every few seconds", offline: "Not updating", final: "Finished" };
 
@@ -142,6 +144,7 @@
   }
 
   function happened(message) {
+    if (types && ![...types, "gap", "resync"].includes(message.type)) return;
     const bar = message.type === "progress" && panels.querySelector("[data-run-progress]");
     if (bar && host.dataset.liveSeq !== undefined) {
       // One run's page: its bar moves at once, and what else changes is announced by a step or status of its own.
