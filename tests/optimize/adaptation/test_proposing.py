@@ -147,12 +147,14 @@ def test_many_candidates_make_it_harder(monkeypatch: pytest.MonkeyPatch) -> None
     assert many.evidence["p_adjusted"] == pytest.approx(many.evidence["p"] * (len(found) - 1))
 
 
-def test_a_rule_that_never_trades_is_never_proposed() -> None:
+def test_a_rule_that_never_trades_is_never_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
     """It beats one that loses, but stopping is not what was asked."""
     still = {**momentum(20), "threshold": 1000.0}
     found = asked(MOMENTUM, [momentum(20), still], [cycles(3)])
     assert found.params is None
     assert asked(MOMENTUM, [still, {**still, "lookback": 21}], [cycles(3)]).code == "TOO_FEW_TRADES"
+    monkeypatch.setattr(proposing, "_chosen", lambda *args: 1)
+    assert asked(MOMENTUM, [momentum(20), still], [cycles(3)]).code == "TOO_FEW_TRADES"
 
 
 def test_with_nothing_in_reach_it_says_so() -> None:
