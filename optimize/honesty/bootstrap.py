@@ -23,7 +23,7 @@ FloatArray = npt.NDArray[np.float64]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST_MARKS = 200
-PATHS_AT_ONCE = 100
+PATHS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,8 @@ def block_lengths(series: npt.ArrayLike) -> tuple[float, float]:
     most = min(math.ceil(math.sqrt(count)) + run, count - 2)
     covariances = np.array([_product(apart[lag:], apart[: count - lag]) for lag in range(most + 1)]) / count
     # Each lag against the two stretches that it is made of, as the authors' own programs do.
-    scales = np.array(
-        [
-            math.sqrt(_product(apart[lag + 1 :], apart[lag + 1 :]) * _product(apart[: -lag - 1], apart[: -lag - 1]))
-            for lag in range(most + 1)
-        ]
-    )
+    squares, total = apart * apart, np.add.reduce
+    scales = np.array([math.sqrt(total(squares[lag + 1 :]) * total(squares[: -lag - 1])) for lag in range(most + 1)])
     correlations = np.abs(np.divide(covariances * count, scales, out=np.zeros(most + 1), where=scales > 0))
     significant = np.flatnonzero(correlations[1:] >= 2 * math.sqrt(math.log10(count) / count)) + 1
     m = _lags(significant, run, most)
@@ -141,16 +137,16 @@ def bands(
     length = min(block_lengths(values)[0] if block is None else block, float(values.size))
     marks = np.unique(np.linspace(0, values.size, min(MOST_MARKS, values.size) + 1)[1:].round().astype(np.int64))
     # Below the equity a row each for the drawdown and the Sharpe ratio, so that one call finds all quantiles.
-    rows, figures = np.empty((marks.size + 2, paths)), np.empty((paths, 4))
+    rows, figures = np.empty((marks.size + 2, paths)), np.empty((4, paths))
     for first in range(0, paths, PATHS_AT_ONCE):
         check()
         resample(values, 1 / length, seed, first, min(first + PATHS_AT_ONCE, paths), marks, rows, figures)
     own = np.cumprod(1 + values)
     fall = float((1 - own / np.maximum.accumulate(np.maximum(own, 1.0))).max())
     ratio = float(sharpe_from_sums(values.size, values.sum(), np.square(values).sum()))
-    ratios = sharpe_from_sums(values.size, figures[:, 2], figures[:, 3])
+    ratios = sharpe_from_sums(values.size, figures[2], figures[3])
     known = np.isfinite(ratios)
-    rows[-2], rows[-1] = figures[:, 1], ratios if known.all() else 0.0
+    rows[-2], rows[-1] = figures[1], ratios if known.all() else 0.0
     found = quantiles(rows, QUANTILES)
     last, drawdown, sharpe = (tuple(row) for row in found.T[-3:].tolist())
     if not known.all():
@@ -164,7 +160,7 @@ def bands(
         final=Spread(float(own[-1]), last),
         max_drawdown=Spread(max(fall, 0.0), drawdown),
         sharpe=Spread(ratio if math.isfinite(ratio) else None, sharpe or None),
-        loss=float((figures[:, 0] < 1).mean()),
+        loss=float((figures[0] < 1).mean()),
     )
 
 
@@ -191,7 +187,7 @@ def quantiles(rows: FloatArray, probabilities: Sequence[float]) -> FloatArray:
 
 def _product(x: FloatArray, y: FloatArray) -> float:
     """Return the scalar product, rounded the same whatever the number of BLAS's threads."""
-    return float((x * y).sum())
+    return float(np.add.reduce(x * y))
 
 
 def _lags(significant: "npt.NDArray[np.intp]", run: int, most: int) -> int:

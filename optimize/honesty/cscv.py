@@ -64,8 +64,10 @@ class Overfitting:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON, the logits as the counts and edges of a histogram and their quartiles."""
-        counts, edges = np.histogram(self.logits, bins=BINS)
-        quartiles = np.quantile(self.logits, (0.25, 0.5, 0.75))
+        # There are at most two ranks a combination among the thousands of splits: equal logits are counted once.
+        firsts = np.flatnonzero(np.diff(self.logits, prepend=-np.inf))
+        often = np.diff(firsts, append=self.logits.size)
+        counts, edges = np.histogram(self.logits[firsts], bins=BINS, weights=often)
         return {
             "pbo": self.pbo,
             "combinations": self.combinations,
@@ -80,7 +82,7 @@ class Overfitting:
             "logits": {
                 "counts": counts.tolist(),
                 "edges": edges.tolist(),
-                "quartiles": quartiles.tolist(),
+                "quartiles": [_quantile(self.logits, part) for part in (0.25, 0.5, 0.75)],
             },
         }
 
@@ -144,12 +146,15 @@ def overfitting(
         raise ValueError("sums must be finite: leave out combinations without figures.")
     if s.shape[0] < 2:
         return None
-    masks, sizes = _pairs(tuple(n.tolist()))
+    masks, sizes, corrections = _pairs(tuple(n.tolist()))
     keys_in, keys_out, below, equal = _count(s, q, masks, 1.0 / sizes, threads, check)
-    omega = (below + (equal + 1) / 2) / (s.shape[0] + 1)
-    logits = np.log(omega / (1 - omega)).ravel()
-    inside = _sharpe(keys_in, sizes).ravel()
-    outside = _sharpe(keys_out, sizes[:, ::-1]).ravel()
+    # A mean rank is a half or a whole number, of which there are few beside the splits.
+    often = np.bincount((2 * below + equal + 1).ravel())
+    halves = np.flatnonzero(often)
+    omega = (halves / 2) / (s.shape[0] + 1)
+    logits = np.repeat(np.log(omega / (1 - omega)), often[halves])
+    inside = _sharpe(keys_in, corrections).ravel()
+    outside = _sharpe(keys_out, corrections[:, ::-1]).ravel()
     slope, intercept, r_squared = _line(inside, outside)
     return Overfitting(
         pbo=float((logits <= 0).mean()),
@@ -162,7 +167,7 @@ def overfitting(
         probability_of_loss=float((outside < 0).mean()),
         in_sample=float(inside.mean()),
         out_of_sample=float(outside.mean()),
-        logits=np.sort(logits),
+        logits=logits,
     )
 
 
@@ -179,11 +184,12 @@ def _masks(blocks: int) -> IntArray:
 
 
 @lru_cache(maxsize=8)
-def _pairs(counts: tuple[int, ...]) -> tuple[IntArray, FloatArray]:
-    """Return the masks and the number of returns in both halves, [pair, 2]."""
+def _pairs(counts: tuple[int, ...]) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Return the masks, the number n of returns in both halves, [pair, 2], and √((n-1)/n)."""
     masks = _masks(len(counts))
     inside = ((masks[:, None] >> np.arange(len(counts))) & 1) @ np.array(counts, dtype=np.int64)
-    return masks, np.stack([inside, sum(counts) - inside], axis=1).astype(np.float64)
+    sizes = np.stack([inside, sum(counts) - inside], axis=1).astype(np.float64)
+    return masks, sizes, np.sqrt((sizes - 1) / sizes)
 
 
 def _count(
@@ -245,10 +251,23 @@ def _count(
     return best, outside, below, equal
 
 
-def _sharpe(keys: FloatArray, sizes: FloatArray) -> FloatArray:
-    """Return the per-period Sharpe ratios that keys stand for."""
+def _sharpe(keys: FloatArray, corrections: FloatArray) -> FloatArray:
+    """Return the per-period Sharpe ratios that keys stand for.
+
+    Args:
+        corrections: √((n-1)/n) of the halves.
+    """
     square = np.abs(keys)
-    return np.sign(keys) * np.sqrt(square / (1 - square)) * np.sqrt((sizes - 1) / sizes)
+    return np.copysign(np.sqrt(square / (1 - square)) * corrections, keys)
+
+
+def _quantile(ordered: FloatArray, part: float) -> float:
+    """Return `np.quantile` of numbers in order, to the last bit and in a fraction of its time."""
+    place = part * (ordered.size - 1)
+    before = int(place)
+    low, high, rest = float(ordered[before]), float(ordered[min(before + 1, ordered.size - 1)]), place - before
+    apart = high - low
+    return high - apart * (1 - rest) if rest >= 0.5 else low + apart * rest
 
 
 def _line(x: FloatArray, y: FloatArray) -> tuple[float | None, float | None, float | None]:
