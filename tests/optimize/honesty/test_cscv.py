@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimize.honesty import block_bounds, block_sums, blocks_for, overfitting
-from optimize.honesty.cscv import TILE
+from optimize.honesty.cscv import BINS, TILE
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -186,6 +186,19 @@ def test_it_becomes_json() -> None:
     assert answer is not None
     data = json.loads(json.dumps(answer.as_dict(), allow_nan=False))
     assert sum(data["logits"]["counts"]) == data["splits"] == 6
+
+
+@given(st.integers(2, 40), st.sampled_from([2, 4, 8]), st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_its_histogram_and_quartiles_are_those_of_numpy_to_the_last_bit(count: int, blocks: int, seed: int) -> None:
+    returns = np.random.default_rng(seed).normal(0, 0.01, (count, 10 * blocks))
+    returns[: count // 3] = 0.0
+    answer = overfitting(*block_sums(returns, blocks))
+    assert answer is not None
+    counts, edges = np.histogram(answer.logits, bins=BINS)
+    said = answer.as_dict()["logits"]
+    assert (said["counts"], said["edges"]) == (counts.tolist(), edges.tolist())
+    assert said["quartiles"] == np.quantile(answer.logits, (0.25, 0.5, 0.75)).tolist()
 
 
 def test_the_compiler_is_not_loaded_before_something_is_computed() -> None:
