@@ -20,7 +20,7 @@ from optimize.modelling import files
 from optimize.models import OptimizationChunk, OptimizationJob, TunedModel
 from scheduler.models import Schedule
 from tradingsite.common import housekeeping
-from workflows.models import Strategy, Workflow, WorkflowVersion
+from workflows.models import Strategy, StrategyVersion, Workflow, WorkflowVersion
 
 # What no table is made of is of no use once it was gathered, and a file without a row may be about to get one.
 GRACE = timedelta(days=1)
@@ -91,6 +91,7 @@ def _model_delete(pk: UUID) -> bool:
 
 def _naming() -> Iterator[tuple[QuerySet[Any], str]]:
     yield Strategy.objects.alive(), "param"
+    yield StrategyVersion.objects.filter(strategy__deleted_at=None), "param"
     for field in ("steps", "default_params"):
         yield Workflow.objects.alive(), field
         yield WorkflowVersion.objects.filter(workflow__deleted_at=None), field

@@ -32,6 +32,7 @@ ICONS: Mapping[str, str] = {
     "workflowmetricsmonth": "calendar_month",
     "metricscoverage": "event_available",
     "strategy": "strategy",
+    "strategyversion": "history",
     "account": "account_balance",
     "order": "receipt_long",
     "fill": "done_all",

@@ -12,7 +12,15 @@ from tradingsite.common.console import LedgerAdmin
 from tradingsite.common.errors import AppError
 from workflows import services
 from workflows.metrics import Tally
-from workflows.models import MetricsCoverage, Strategy, Workflow, WorkflowMetrics, WorkflowMetricsMonth, WorkflowVersion
+from workflows.models import (
+    MetricsCoverage,
+    Strategy,
+    StrategyVersion,
+    Workflow,
+    WorkflowMetrics,
+    WorkflowMetricsMonth,
+    WorkflowVersion,
+)
 
 
 class ReadOnlyMixin:
@@ -42,20 +50,35 @@ def _each(request: HttpRequest, rows: QuerySet[Any], done: str, act: Any) -> Non
         messages.success(request, f"{count} {done}.")
 
 
-class VersionInline(ReadOnlyMixin, TabularInline):
-    model = WorkflowVersion
-    fk_name = "workflow"
-    fields = ("version_number", "type", "created_at", "created_by")
-    readonly_fields = fields
+class HistoryInline(ReadOnlyMixin, TabularInline):
+    """The versions of one row, the newest first; what each of them holds is shown on its own page."""
+
     ordering = ("-version_number",)
     max_num = 0
     can_delete = False
     show_change_link = True
 
+
+class VersionInline(HistoryInline):
+    model = WorkflowVersion
+    fk_name = "workflow"
+    fields = ("version_number", "type", "created_at", "created_by")
+    readonly_fields = fields
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[WorkflowVersion]:
         rows: QuerySet[WorkflowVersion] = super().get_queryset(request)
-        # A line shows none of the definition itself.
         return rows.select_related("workflow", "created_by").defer("steps", "default_params")
+
+
+class StrategyVersionInline(HistoryInline):
+    model = StrategyVersion
+    fk_name = "strategy"
+    fields = ("version_number", "strategy_type", "reason", "actor_name", "created_at")
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[StrategyVersion]:
+        rows: QuerySet[StrategyVersion] = super().get_queryset(request)
+        return rows.select_related("strategy").defer("symbols", "param")
 
 
 @admin.register(Workflow)
@@ -100,10 +123,14 @@ class WorkflowVersionAdmin(ReadOnlyMixin, ModelAdmin):
 
 @admin.register(Strategy)
 class StrategyAdmin(ReadOnlyMixin, ModelAdmin):
-    list_display = ("name", "workflow", "strategy_type", "symbols", "enabled", "created_by", "created_at", "deleted_at")
+    list_display = (
+        "name", "workflow", "strategy_type", "symbols", "version_number", "enabled", "created_by", "created_at",
+        "deleted_at",
+    )  # fmt: skip
     list_filter = ("enabled", "strategy_type", ("deleted_at", admin.EmptyFieldListFilter))
     search_fields = ("name", "workflow__name")
     list_select_related = ("workflow", "created_by")
+    inlines = (StrategyVersionInline,)
     actions: ClassVar = ["enable", "disable", "hide", "restore"]
 
     def has_act_permission(self, request: HttpRequest) -> bool:
@@ -135,6 +162,14 @@ class StrategyAdmin(ReadOnlyMixin, ModelAdmin):
     def restore(self, request: HttpRequest, queryset: QuerySet[Strategy]) -> None:
         actor = Actor.for_user(request.user)
         _each(request, queryset, "restored", lambda row: services.strategy_restore(actor=actor, strategy_id=row.pk))
+
+
+@admin.register(StrategyVersion)
+class StrategyVersionAdmin(ReadOnlyMixin, ModelAdmin):
+    list_display = ("strategy", "version_number", "strategy_type", "reason", "actor_name", "created_at")
+    list_filter = ("strategy_type",)
+    search_fields = ("strategy__name", "reason")
+    list_select_related = ("strategy",)
 
 
 @admin.register(WorkflowMetrics)

@@ -16,6 +16,16 @@ class StrategyNotFound(NotFound):
     code, title = "STRATEGY_NOT_FOUND", "There is no such strategy"
 
 
+class StrategyVersionNotFound(NotFound):
+    code, title = "STRATEGY_VERSION_NOT_FOUND", "The strategy has no such version"
+
+
+class StrategyVersionUnfit(Conflict):
+    """Its fields are named as those of the version: `param/…`, `symbols/…`, `strategy_type`."""
+
+    code, title = "STRATEGY_VERSION_UNFIT", "The version does not fit what the workflow is by now"
+
+
 class WorkflowInUse(Conflict):
     """Carries `strategies`, the enabled ones that would lose their definition, in the problem document."""
 

@@ -95,6 +95,8 @@ class Strategy(SoftDeleted, Entity):
     strategy_type = models.CharField(max_length=40, blank=True, default="")
     symbols = models.JSONField(default=list, blank=True)
     param = models.JSONField(default=dict, blank=True)
+    # Of the newest version, which says the same; counted under the row's lock, so that no two changes take one number.
+    version_number = models.PositiveIntegerField(default=0, editable=False)
     enabled = models.BooleanField(default=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
@@ -112,6 +114,49 @@ class Strategy(SoftDeleted, Entity):
 
     def __str__(self) -> str:
         return self.name
+
+
+class StrategyVersion(Entity):
+    """What a strategy did from one change to the next, never changed after it is written.
+
+    The workflow is the one that it was, in whatever version that is by now: a strategy is not pinned, its runs are.
+    """
+
+    strategy = models.ForeignKey(Strategy, on_delete=models.PROTECT, related_name="versions", db_index=False)
+    version_number = models.PositiveIntegerField()
+    workflow = models.ForeignKey(
+        Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    strategy_type = models.CharField(max_length=40, blank=True, default="")
+    symbols = models.JSONField(default=list, blank=True)
+    param = models.JSONField(default=dict, blank=True)
+    reason = models.TextField(blank=True, default="", help_text="Why it was changed, where somebody said so.")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
+    # As the audit has it: also of who is no user, such as an adaptation.
+    actor_name = models.CharField(max_length=150, blank=True, default="")
+
+    class Meta:
+        db_table = "strategy_versions"
+        ordering: ClassVar = ["-version_number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["strategy", "version_number"], name="strategy_version_number"),
+            models.CheckConstraint(condition=models.Q(version_number__gte=1), name="strategy_version_from_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.strategy.name} v{self.version_number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write a new version.
+
+        Raises:
+            ImproperlyConfigured: for a second save, which would rewrite what somebody may return to.
+        """
+        if not self._state.adding:
+            raise ImproperlyConfigured("a strategy version is never changed; write a new one")
+        super().save(*args, **kwargs)
 
 
 class _Figures(models.Model):

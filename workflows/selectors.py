@@ -11,8 +11,8 @@ from tradingsite.common.contracts.directories import STRATEGY, WORKFLOW
 from tradingsite.common.errors import FieldError, ValidationFailed
 from workflows.choices import WorkflowType
 from workflows.definitions import AGENTS, ResolvedStep, blame, params_errors, resolve, steps_errors, team_overlaid
-from workflows.errors import StrategyNotFound, WorkflowNotFound, WorkflowVersionNotFound
-from workflows.models import Strategy, Workflow, WorkflowVersion
+from workflows.errors import StrategyNotFound, StrategyVersionNotFound, WorkflowNotFound, WorkflowVersionNotFound
+from workflows.models import Strategy, StrategyVersion, Workflow, WorkflowVersion
 from workflows.template_rules import condition_errors, order_errors, template_errors
 
 AUTOGEN_CONFIG = "autogen_config"
@@ -141,10 +141,39 @@ def strategy_locked(strategy_id: UUID) -> Strategy:
     Raises:
         StrategyNotFound: also for a deleted one.
     """
-    # Only the row itself: a joined one would be as it was before the wait for the lock.
-    row: Strategy | None = Strategy.objects.select_for_update(of=("self",)).filter(pk=strategy_id).first()
+    # Only the row itself: a joined one would be as it was before the wait for the lock. Not its key: who starts a run
+    # holds the workflow and refers to the strategy, who changes the strategy takes the workflow after it.
+    row: Strategy | None = Strategy.objects.select_for_update(of=("self",), no_key=True).filter(pk=strategy_id).first()
     if row is None or row.deleted_at is not None:
         raise StrategyNotFound(f"There is no strategy {strategy_id}.")
+    return row
+
+
+def strategy_version_of(strategy: Strategy) -> int:
+    """Return the number of the version that a strategy, as it was read, is of; 0 where no service wrote it."""
+    return strategy.version_number
+
+
+def strategy_versions(strategy_id: UUID) -> QuerySet[StrategyVersion]:
+    """Return a strategy's versions, the newest first.
+
+    Raises:
+        StrategyNotFound: also for a deleted one.
+    """
+    if not Strategy.objects.alive().filter(pk=strategy_id).exists():
+        raise StrategyNotFound(f"There is no strategy {strategy_id}.")
+    return StrategyVersion.objects.filter(strategy_id=strategy_id).select_related("created_by")
+
+
+def strategy_version_get(strategy_id: UUID, version_number: int) -> StrategyVersion:
+    """Return one version.
+
+    Raises:
+        StrategyNotFound, StrategyVersionNotFound
+    """
+    row = strategy_versions(strategy_id).filter(version_number=version_number).first()
+    if row is None:
+        raise StrategyVersionNotFound(f"Strategy {strategy_id} has no version {version_number}.")
     return row
 
 

@@ -198,6 +198,13 @@ def named_in_a_parameter(text: str) -> None:
     Strategy.objects.update(param={"steps": [PRICES, signal()], "which": text})
 
 
+def named_in_an_earlier_version_of_a_strategy(text: str) -> None:
+    named_in_a_strategy(text)
+    strategy = Strategy.objects.get()
+    strategy.versions.update(param=strategy.param)
+    Strategy.objects.update(param={"steps": [PRICES, signal()]})
+
+
 def named_in_a_workflow(text: str) -> None:
     workflow_create(actor=DESK, name="By", type="custom", steps=[PRICES, signal()])
     Workflow.objects.update(default_params={"which": text})
@@ -220,6 +227,7 @@ def named_in_a_search_under_way(text: str) -> None:
     [
         named_in_a_strategy,
         named_in_a_parameter,
+        named_in_an_earlier_version_of_a_strategy,
         named_in_a_workflow,
         named_in_an_earlier_version,
         named_in_a_search_under_way,

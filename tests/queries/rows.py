@@ -208,6 +208,7 @@ class Rows:
         workflow.current_version = version = self._version(workflow, 1, author)
         workflow.save()
         strategy = Strategy.objects.create(name=f"Strategy {self.count}", workflow=workflow, created_by=author)
+        strategy.versions.create(version_number=1, workflow=workflow, created_by=author)
         inline = Strategy.objects.create(name=f"Inline {self.count}", created_by=None)
         now = utcnow()
 
@@ -220,6 +221,7 @@ class Rows:
         first = getattr(self, "run", run)
         if first is not run:
             self._version(self.workflow, self.count + 1, author)
+            self.strategy.versions.create(version_number=self.count + 1, workflow=workflow, created_by=author)
             Strategy.objects.create(name=f"Also {self.count}", workflow=self.workflow, created_by=author)
             run_of(self.strategy, workflow=self.workflow, workflow_version=version, created_by=author)
         EarlierTask.objects.create(task_id=str(uuid7()), execution=run, status=TaskStatus.FAILURE)

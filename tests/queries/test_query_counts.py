@@ -127,6 +127,8 @@ API = (
     Case("GET /workflows/compare", _pk("workflow"), query="?workflow_ids={pk}", grows=False),
     Case("GET /strategies"),
     Case("GET /strategies/{id}", _pk("strategy", "id"), grows=False),
+    Case("GET /strategies/{id}/versions", _pk("strategy", "id")),
+    Case("GET /strategies/{id}/versions/{number}", _pk("strategy", "id", number=1), grows=False),
     Case("GET /autogen/agent-templates", grows=False),
     Case("GET /strategies/{id}/autogen-config", _pk("strategy", "id"), grows=False),
     Case("GET /agents"),
@@ -226,6 +228,7 @@ WITH_CHILDREN = {
     "portfolio.Order": "order",
     "portfolio.PaperOrder": "paper_order",
     "portfolio.Rebalance": "rebalance",
+    "workflows.Strategy": "strategy",
     "workflows.Workflow": "workflow",
 }
 

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from tradingsite.common.api.serializers import StrictSerializer, UtcDateTimeField, validated
 from workflows.choices import OnError, WorkflowType
 from workflows.hooks import execution_statistics
-from workflows.models import Strategy, Workflow, WorkflowVersion
+from workflows.models import Strategy, StrategyVersion, Workflow, WorkflowVersion
 
 
 class StepSerializer(StrictSerializer):
@@ -189,6 +189,7 @@ class StrategySerializer(serializers.ModelSerializer[Strategy]):
     workflow_name = serializers.CharField(source="workflow.name", read_only=True, allow_null=True, default=None)
     symbols = serializers.ListField(child=serializers.CharField(), read_only=True)
     param = ObjectField(read_only=True)
+    version = serializers.IntegerField(source="version_number", read_only=True)
     created_at = UtcDateTimeField(read_only=True)
     updated_at = UtcDateTimeField(read_only=True)
     created_by = serializers.CharField(source="created_by.username", read_only=True, allow_null=True, default=None)
@@ -203,12 +204,48 @@ class StrategySerializer(serializers.ModelSerializer[Strategy]):
             "workflow_name",
             "symbols",
             "param",
+            "version",
             "enabled",
             "created_at",
             "updated_at",
             "created_by",
         )
         read_only_fields = fields
+
+
+class StrategyVersionSerializer(serializers.ModelSerializer[StrategyVersion]):
+    """One version of a strategy, as it was written."""
+
+    workflow_id = serializers.UUIDField(read_only=True, allow_null=True)
+    symbols = serializers.ListField(child=serializers.CharField(), read_only=True)
+    param = ObjectField(read_only=True)
+    created_at = UtcDateTimeField(read_only=True)
+    created_by = serializers.CharField(source="created_by.username", read_only=True, allow_null=True, default=None)
+    actor = serializers.CharField(
+        source="actor_name", read_only=True, help_text="Who changed it, also where that was no user; empty if unknown."
+    )
+
+    class Meta:
+        model = StrategyVersion
+        fields = (
+            "strategy_id",
+            "version_number",
+            "workflow_id",
+            "strategy_type",
+            "symbols",
+            "param",
+            "reason",
+            "created_at",
+            "created_by",
+            "actor",
+        )
+        read_only_fields = fields
+
+
+class StrategyVersionRestoreSerializer(StrictSerializer):
+    """Why an old version is the newest again."""
+
+    reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
 
 
 class CatalogueSerializer(serializers.Serializer[Any]):

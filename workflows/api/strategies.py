@@ -18,8 +18,14 @@ from tradingsite.common.roles import Role
 from workflows import selectors, services
 from workflows.agent_section import AgentsConfig
 from workflows.api.filters import StrategyFilterSet
-from workflows.api.serializers import StrategyBodySerializer, StrategyChangeSerializer, StrategySerializer
-from workflows.api.views import IF_MATCH, UUID_PATTERN
+from workflows.api.serializers import (
+    StrategyBodySerializer,
+    StrategyChangeSerializer,
+    StrategySerializer,
+    StrategyVersionRestoreSerializer,
+    StrategyVersionSerializer,
+)
+from workflows.api.views import IF_MATCH, UUID_PATTERN, number_in_path
 from workflows.models import Strategy
 
 
@@ -45,7 +51,14 @@ class StrategyViewSet(ResourceViewSet):
         "restore": Role.TRADER,
         "autogen_config": Role.VIEWER,
         "autogen_config_set": Role.TRADER,
+        "versions": Role.VIEWER,
+        "version": Role.VIEWER,
+        "version_restore": Role.TRADER,
     }
+
+    def known_query_params(self) -> frozenset[str]:
+        # The versions are paged as the list is, and take nothing else of it.
+        return frozenset(PagePagination.query_params) if self.action == "versions" else super().known_query_params()
 
     def _detail(self, strategy_id: UUID, code: int = status.HTTP_200_OK) -> Response:
         strategy = selectors.strategy_get(strategy_id)
@@ -105,6 +118,36 @@ class StrategyViewSet(ResourceViewSet):
     def restore(self, request: Request, id: str, **kwargs: Any) -> Response:
         """Bring a deleted strategy back."""
         services.strategy_restore(actor=self.actor, strategy_id=UUID(id))
+        return self._detail(UUID(id))
+
+    @extend_schema(responses=StrategyVersionSerializer(many=True))
+    @action(detail=True, methods=["get"])
+    def versions(self, request: Request, id: str, **kwargs: Any) -> Response:
+        """List the versions, the newest first: each change of workflow, type, symbols or parameters made one."""
+        page = self.paginate_queryset(selectors.strategy_versions(UUID(id)))
+        return self.get_paginated_response(StrategyVersionSerializer(page, many=True).data)
+
+    @extend_schema(responses=StrategyVersionSerializer, parameters=[number_in_path("number")])
+    @action(detail=True, methods=["get"], url_path="versions/(?P<number>[0-9]{1,9})")
+    def version(self, request: Request, id: str, number: str, **kwargs: Any) -> Response:
+        """Return one version."""
+        return Response(StrategyVersionSerializer(selectors.strategy_version_get(UUID(id), int(number))).data)
+
+    @extend_schema(
+        request=StrategyVersionRestoreSerializer,
+        responses=StrategySerializer,
+        parameters=[number_in_path("number"), IF_MATCH],
+    )
+    @action(detail=True, methods=["post"], url_path="versions/(?P<number>[0-9]{1,9})/restore")
+    def version_restore(self, request: Request, id: str, number: str, **kwargs: Any) -> Response:
+        """Make an old version's workflow, type, symbols and parameters the newest version; 409 when they no longer fit."""
+        services.strategy_version_restore(
+            actor=self.actor,
+            strategy_id=UUID(id),
+            number=int(number),
+            precondition=lambda row: require_match(request, row),
+            **validated(StrategyVersionRestoreSerializer, request.data),
+        )
         return self._detail(UUID(id))
 
     @extend_schema(responses=AgentsConfig)

@@ -34,7 +34,7 @@ IF_MATCH = OpenApiParameter(
 )
 
 
-def _number(name: str) -> OpenApiParameter:
+def number_in_path(name: str) -> OpenApiParameter:
     return OpenApiParameter(name, OpenApiTypes.INT, OpenApiParameter.PATH, description="A version number.")
 
 
@@ -141,19 +141,19 @@ class WorkflowViewSet(ResourceViewSet):
         page = self.paginate_queryset(selectors.workflow_versions(UUID(id)))
         return self.get_paginated_response(WorkflowVersionSerializer(page, many=True).data)
 
-    @extend_schema(responses=WorkflowVersionSerializer, parameters=[_number("number")])
+    @extend_schema(responses=WorkflowVersionSerializer, parameters=[number_in_path("number")])
     @action(detail=True, methods=["get"], url_path="versions/(?P<number>[0-9]{1,9})")
     def version(self, request: Request, id: str, number: str, **kwargs: Any) -> Response:
         """Return one version."""
         return Response(WorkflowVersionSerializer(selectors.workflow_version_get(UUID(id), int(number))).data)
 
-    @extend_schema(responses=WorkflowDiffSerializer, parameters=[_number("a"), _number("b")])
+    @extend_schema(responses=WorkflowDiffSerializer, parameters=[number_in_path("a"), number_in_path("b")])
     @action(detail=True, methods=["get"], url_path="versions/(?P<a>[0-9]{1,9})/diff/(?P<b>[0-9]{1,9})")
     def diff(self, request: Request, id: str, a: str, b: str, **kwargs: Any) -> Response:
         """Say what changed from version `a` to version `b`."""
         return Response(selectors.workflow_diff(UUID(id), int(a), int(b)))
 
-    @extend_schema(request=None, responses=WorkflowSerializer, parameters=[_number("number"), IF_MATCH])
+    @extend_schema(request=None, responses=WorkflowSerializer, parameters=[number_in_path("number"), IF_MATCH])
     @action(detail=True, methods=["post"], url_path="versions/(?P<number>[0-9]{1,9})/restore")
     def version_restore(self, request: Request, id: str, number: str, **kwargs: Any) -> Response:
         """Make an old version's content the newest version."""

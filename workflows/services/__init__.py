@@ -1,5 +1,6 @@
 """Every change of state of this app, one verb each."""
 
+from workflows.selectors import strategy_version_of
 from workflows.services.definitions import (
     execution_counted,
     workflow_clone,
@@ -16,6 +17,7 @@ from workflows.services.strategies import (
     strategy_restore,
     strategy_team_set,
     strategy_update,
+    strategy_version_restore,
 )
 
 __all__ = [
@@ -25,6 +27,8 @@ __all__ = [
     "strategy_restore",
     "strategy_team_set",
     "strategy_update",
+    "strategy_version_of",
+    "strategy_version_restore",
     "workflow_clone",
     "workflow_create",
     "workflow_delete",

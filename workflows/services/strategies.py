@@ -1,5 +1,6 @@
-"""Every change of a strategy."""
+"""Every change of a strategy, and the versions that those leave."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -14,9 +15,15 @@ from tradingsite.common.errors import FieldError, ValidationFailed
 from tradingsite.common.owners import require_owner
 from workflows.choices import WorkflowType
 from workflows.definitions import ResolvedStep, team_check
-from workflows.errors import NotDeleted, StrategyNotFound, WorkflowDeleted
-from workflows.models import Strategy, Workflow
-from workflows.selectors import AUTOGEN_CONFIG, RESERVED_PARAMS, strategy_locked, strategy_resolution
+from workflows.errors import NotDeleted, StrategyNotFound, StrategyVersionUnfit, WorkflowDeleted
+from workflows.models import Strategy, StrategyVersion, Workflow
+from workflows.selectors import (
+    AUTOGEN_CONFIG,
+    RESERVED_PARAMS,
+    strategy_locked,
+    strategy_resolution,
+    strategy_version_get,
+)
 from workflows.services.guards import Precondition, clean_name, save_named
 from workflows.strategies import strategy_types
 
@@ -89,10 +96,20 @@ def _workflow(workflow_id: UUID | None) -> Workflow | None:
     if workflow_id is None:
         return None
     # Locked, so that nobody deletes it between this look and the strategy's row.
-    row: Workflow | None = Workflow.objects.select_for_update(of=("self",)).filter(pk=workflow_id).first()
+    row: Workflow | None = Workflow.objects.select_for_update(of=("self",), no_key=True).filter(pk=workflow_id).first()
     if row is None or row.deleted_at is not None:
         raise ValidationFailed(errors=[FieldError("workflow_id", "unknown", f"There is no workflow {workflow_id}.")])
     return row
+
+
+def _workflow_of(row: Strategy | StrategyVersion) -> Workflow | None:
+    """Return the workflow of a state that is to come back, locked as by `_workflow`."""
+    if row.workflow_id is None:
+        return None
+    workflow: Workflow = Workflow.objects.select_for_update(of=("self",), no_key=True).get(pk=row.workflow_id)
+    if workflow.deleted_at is not None:
+        raise WorkflowDeleted(f"Its workflow {workflow.name!r} is deleted; restore that first.")
+    return workflow
 
 
 def _fill(
@@ -119,9 +136,31 @@ def _fill(
         strategy.param = dict(param)
 
 
+def _content(row: Strategy | StrategyVersion) -> str:
+    """Return what versions are made of as text: in Python 1, 1.0 and True are equal, and in JSON they are not."""
+    workflow_id = None if row.workflow_id is None else str(row.workflow_id)
+    return json.dumps([workflow_id, row.strategy_type, row.symbols, row.param], sort_keys=True)
+
+
+def _version_add(strategy: Strategy, *, actor: Actor, reason: str) -> None:
+    """Write what a strategy does by now under the number that its row has got."""
+    StrategyVersion(
+        strategy=strategy,
+        version_number=strategy.version_number,
+        workflow_id=strategy.workflow_id,
+        strategy_type=strategy.strategy_type,
+        symbols=strategy.symbols,
+        param=strategy.param,
+        reason=reason,
+        created_by_id=actor.user_id,
+        actor_name=actor.name,
+    ).save()
+
+
 def _summary(strategy: Strategy) -> dict[str, Any]:
     return {
         "name": strategy.name,
+        "version": strategy.version_number,
         "strategy_type": strategy.strategy_type,
         "workflow_id": None if strategy.workflow_id is None else str(strategy.workflow_id),
         "symbols": strategy.symbols,
@@ -141,7 +180,7 @@ def strategy_create(
     param: Mapping[str, Any] | None = None,
     enabled: bool = True,
 ) -> Strategy:
-    """Create a strategy: overrides of a workflow's parameters, or, without one, its own inline steps.
+    """Create a strategy as its version 1: overrides of a workflow's parameters, or, without one, its own inline steps.
 
     Raises:
         ValidationFailed: naming an unknown override (`param/…`), a wrong symbol, an unknown workflow or type.
@@ -157,7 +196,9 @@ def strategy_create(
         param=param or {},
         enabled=enabled,
     )
+    strategy.version_number = 1
     save_named(strategy, "strategy")
+    _version_add(strategy, actor=actor, reason="")
     audit.record(actor=actor, action="strategy.create", target=strategy, after=_summary(strategy))
     return strategy
 
@@ -174,7 +215,7 @@ def strategy_update(
     """Change what `changes` names: `name, strategy_type, workflow_id, symbols, param, enabled`; `param` as a whole.
 
     Args:
-        reason: why, for the audit.
+        reason: why, for the audit and, where another workflow, type, other symbols or parameters make one, the version.
 
     Raises:
         StrategyNotFound, ValidationFailed, NameTaken, PermissionDenied
@@ -183,7 +224,7 @@ def strategy_update(
     require_owner(actor=actor, created_by_id=strategy.created_by_id)
     if precondition is not None:
         precondition(strategy)
-    before = _summary(strategy)
+    before, content = _summary(strategy), _content(strategy)
     values: dict[str, Any] = {
         "name": strategy.name,
         # Another workflow or other parameters may decide by another type: then it is derived anew.
@@ -201,7 +242,11 @@ def strategy_update(
     touched = bool({"workflow_id", "param", "strategy_type"} & set(changes))
     enabling = bool(changes.get("enabled")) and not strategy.enabled
     _fill(strategy, **{**values, **changes}, check=touched or enabling)
+    changed = _content(strategy) != content
+    strategy.version_number += changed
     save_named(strategy, "strategy")
+    if changed:
+        _version_add(strategy, actor=actor, reason=reason)
     audit.record(
         actor=actor, action="strategy.update", target=strategy, before=before, after=_summary(strategy), reason=reason
     )
@@ -247,18 +292,63 @@ def strategy_restore(*, actor: Actor, strategy_id: UUID) -> Strategy:
         NameTaken: when another strategy took the name meanwhile.
         WorkflowDeleted: when its workflow is deleted.
     """
-    strategy: Strategy | None = Strategy.objects.select_for_update(of=("self",)).filter(pk=strategy_id).first()
+    strategy: Strategy | None = (
+        Strategy.objects.select_for_update(of=("self",), no_key=True).filter(pk=strategy_id).first()
+    )
     if strategy is None:
         raise StrategyNotFound(f"There is no strategy {strategy_id}.")
     require_owner(actor=actor, created_by_id=strategy.created_by_id)
     if strategy.deleted_at is None:
         raise NotDeleted(f"Strategy {strategy.name!r} is not deleted.")
-    if strategy.workflow_id is not None:
-        # Locked as in `_workflow`: it must not be deleted between this look and the strategy's return.
-        workflow = Workflow.objects.select_for_update(of=("self",)).get(pk=strategy.workflow_id)
-        if workflow.deleted_at is not None:
-            raise WorkflowDeleted(f"Its workflow {workflow.name!r} is deleted; restore that first.")
+    _workflow_of(strategy)
     strategy.deleted_at = None
     save_named(strategy, "strategy")
     audit.record(actor=actor, action="strategy.restore", target=strategy, after=_summary(strategy))
     return strategy
+
+
+@transaction.atomic
+def strategy_version_restore(
+    *, actor: Actor, strategy_id: UUID, number: int, reason: str = "", precondition: Precondition | None = None
+) -> Strategy:
+    """Make an old version's workflow, type, symbols and parameters the newest version; history only grows.
+
+    Name and `enabled` stay. A version is written also where it says what the one before it does.
+
+    Raises:
+        StrategyNotFound, StrategyVersionNotFound, PermissionDenied
+        WorkflowDeleted: the version's workflow is deleted.
+        StrategyVersionUnfit: its workflow has changed since and no longer takes the old parameters.
+    """
+    strategy = strategy_locked(strategy_id)
+    require_owner(actor=actor, created_by_id=strategy.created_by_id)
+    if precondition is not None:
+        precondition(strategy)
+    old = strategy_version_get(strategy_id, number)
+    workflow = _workflow_of(old)
+    try:
+        _version_check(old, workflow)
+    except ValidationFailed as error:
+        raise StrategyVersionUnfit(f"Version {number}: {error.detail}", errors=error.errors) from error
+    before = _summary(strategy)
+    strategy.workflow, strategy.strategy_type = workflow, old.strategy_type
+    strategy.symbols, strategy.param = old.symbols, old.param
+    strategy.version_number += 1
+    save_named(strategy, "strategy")
+    _version_add(strategy, actor=actor, reason=f"Version {number} restored. {reason}".strip())
+    after = {**_summary(strategy), "restored": number}
+    audit.record(
+        actor=actor, action="strategy.version_restore", target=strategy, before=before, after=after, reason=reason
+    )
+    return strategy
+
+
+def _version_check(version: StrategyVersion, workflow: Workflow | None) -> None:
+    """See that a version could be written today just as it is."""
+    clean_symbols(version.symbols)
+    if AUTOGEN_CONFIG in version.param:
+        team_check(version.param[AUTOGEN_CONFIG])
+    by_now = _strategy_type(version.strategy_type, _resolved(workflow, version.param))
+    if by_now != version.strategy_type:
+        detail = f"The workflow decides by {by_now} by now, and by no strategy type then."
+        raise ValidationFailed(errors=[FieldError("strategy_type", "mismatch", detail)])
