@@ -27,6 +27,8 @@ class WorkflowExecution(Entity):
         WorkflowVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="executions", db_index=False
     )
     strategy = models.ForeignKey(Strategy, on_delete=models.PROTECT, related_name="executions", db_index=False)
+    # A plain number, read with the strategy: it costs the start of a run nothing. None of runs from before it was kept.
+    strategy_version = models.PositiveIntegerField(null=True, blank=True)
     task_id = models.CharField(max_length=36)
     status = models.CharField(max_length=10, choices=ExecutionStatus.choices, default=ExecutionStatus.PENDING)
     triggered_by = models.CharField(max_length=10, choices=Trigger.choices, default=Trigger.USER)

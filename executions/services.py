@@ -44,7 +44,8 @@ def execution_create(
 ) -> WorkflowExecution:
     """Write a run with its steps and the message that starts it: all of it or nothing, in one statement if possible.
 
-    The run is pinned to the workflow's present version and to the parameters as they are now.
+    The run is pinned to the workflow's present version and to the parameters as they are now, and says of which version
+    of the strategy those are.
 
     Args:
         workflow: None for a strategy that runs its inline steps.
@@ -67,6 +68,7 @@ def execution_create(
         workflow=workflow,
         workflow_version=version,
         strategy=strategy,
+        strategy_version=strategy.version_number or None,
         task_id=str(uuid.uuid4()),
         triggered_by=triggered_by,
         priority=priority,

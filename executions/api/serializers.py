@@ -119,9 +119,9 @@ class ExecutionDetail(_Run):
     class Meta:
         model = WorkflowExecution
         fields: ClassVar = [
-            *ExecutionRow.Meta.fields, "workflow_definition_id", "workflow_version", "symbols", "params", "input_data",
-            "as_of", "attempts", "max_attempts", "stale_writes", "cancel_requested_at", "created_by", "results",
-            "error_message", "steps",
+            *ExecutionRow.Meta.fields, "workflow_definition_id", "workflow_version", "strategy_version", "symbols", "params",
+            "input_data", "as_of", "attempts", "max_attempts", "stale_writes", "cancel_requested_at", "created_by",
+            "results", "error_message", "steps",
         ]  # fmt: skip
 
     @extend_schema_field(StepBrief(many=True))

@@ -39,6 +39,18 @@ def test_a_run_its_steps_its_message_and_its_news_are_written_together(trials: T
     assert run.workflow.executions_count == 1
 
 
+def test_a_run_says_of_which_version_of_the_strategy_its_parameters_are(trials: Trials) -> None:
+    workflow = trials.workflow("one", known=1)
+    strategy = trials.strategy(workflow)
+    changed = strategy_update(actor=trials.actor, strategy_id=strategy.pk, changes={"param": {"known": 2}})
+    before, after = (
+        execution_create(actor=trials.actor, workflow=workflow, strategy=read) for read in (strategy, changed)
+    )
+    assert [(run.params["known"], run.strategy_version) for run in (before, after)] == [(1, 1), (2, 2)]
+    after.refresh_from_db()
+    assert after.strategy_version == 2
+
+
 def test_a_strategy_of_another_workflow_is_refused(trials: Trials) -> None:
     strategy = trials.strategy(trials.workflow("one"))
     with pytest.raises(StrategyNotRunnable):
