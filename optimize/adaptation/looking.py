@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Q, Sum
 
 from market.models import BarSeries
-from optimize.adaptation import regime_watch
+from optimize.adaptation import regime_watch, watches
 from optimize.adaptation.choices import AdaptationStatus, WatchStatus
 from optimize.adaptation.models import AdaptationWatch, LiveAdaptation
 from optimize.calls import QUEUE
@@ -103,7 +103,7 @@ def look(adaptation_id: UUID, *, claimed: datetime) -> None:
     if adaptation is None:
         return
     now = utcnow()
-    wanted = [_guarded(each, adaptation, now) for each in (regime_watch.look,)]
+    wanted = [_guarded(each, adaptation, now) for each in (regime_watch.look, watches.look)]
     again = min((moment for moment in wanted if moment is not None), default=None)
     LiveAdaptation.objects.filter(pk=adaptation_id, look_at=claimed).update(look_at=again)
 
