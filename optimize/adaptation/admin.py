@@ -2,12 +2,15 @@
 
 from typing import ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from optimize import services
 from optimize.adaptation.models import AdaptationEvent, AdaptationRound, AdaptationWatch, LiveAdaptation, RegimePoint
-from tradingsite.common.console import LedgerAdmin
+from tradingsite.common.console import LedgerAdmin, actor_of
+from tradingsite.common.errors import AppError
+from tradingsite.common.roles import Role, role_of
 
 
 @admin.register(LiveAdaptation)
@@ -20,6 +23,21 @@ class LiveAdaptationAdmin(LedgerAdmin):
     list_select_related: ClassVar = ["strategy", "schedule", "created_by"]
     search_fields: ClassVar = ["id", "strategy__name"]
     date_hierarchy = "created_at"
+    actions: ClassVar = ["stop"]
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        role = role_of(request.user)
+        return role is not None and role >= Role.OPERATOR
+
+    @admin.action(description="Stop the selected adaptations", permissions=["operate"])
+    def stop(self, request: HttpRequest, queryset: QuerySet[LiveAdaptation]) -> None:
+        for row in queryset:
+            try:
+                services.live_stop(actor=actor_of(request), adaptation=row, reason="from the admin site")
+            except AppError as error:
+                self.message_user(request, f"{row}: {error.detail}", messages.WARNING)
+            else:
+                self.message_user(request, f"{row} is stopped.", messages.SUCCESS)
 
 
 @admin.register(AdaptationRound)

@@ -319,3 +319,12 @@ def test_rejecting_takes_a_reason_and_a_refusal_is_shown(browser: Browser, adapt
 def test_an_event_that_is_not_there_is_not_found(browser: Browser, adaptation: LiveAdaptation) -> None:
     assert browser("trader").get(url(adaptation, "events/7/approve/")).status_code == 404
     assert browser("trader").get(f"/adaptation/{uuid7()}/").status_code == 404
+
+
+def test_an_operator_stops_one_from_the_admin_too(browser: Browser, adaptation: LiveAdaptation) -> None:
+    answer = browser("operator").post(
+        "/admin/optimize/liveadaptation/", {"action": "stop", "_selected_action": [str(adaptation.pk)]}, follow=True
+    )
+    assert "is stopped." in answer.content.decode()
+    adaptation.refresh_from_db()
+    assert adaptation.status == "stopped"

@@ -208,6 +208,23 @@ def test_the_history_has_the_newest_first_and_says_how_each_was_settled(api: Api
     assert named(client.get(f"{URL}/{adaptation.pk}/history?before=x")) == ["before"]
 
 
+def test_a_proposal_is_approved_and_taken_back(api: Api, desk: Desk, proposal: LiveAdaptation) -> None:
+    client = api("trader")
+    applied = client.post(f"{URL}/{proposal.pk}/events/1/approve", {"reason": "it follows the trend"}, format="json")
+    assert applied.status_code == 200, applied.content
+    assert applied.json().items() >= {
+        "number": 2, "status": "applied", "about": 1, "applied_params": BETTER, "actor": "trader", "outcome": None,
+    }.items()  # fmt: skip
+    assert desk.params() == BETTER
+    back = client.post(f"{URL}/{proposal.pk}/events/2/rollback")
+    assert back.json().items() >= {"number": 3, "status": "rolled_back", "about": 2}.items()
+    assert desk.params() == LIVE
+    outcomes = {row["number"]: row["outcome"] for row in client.get(f"{URL}/{proposal.pk}/history").json()}
+    assert outcomes == {3: None, 2: "rolled_back", 1: "approved"}
+    again = client.post(f"{URL}/{proposal.pk}/events/2/rollback")
+    assert (again.status_code, again.json()["code"]) == (409, "EVENT_NOT_OPEN")
+
+
 def test_a_proposal_is_rejected_once(api: Api, desk: Desk, proposal: LiveAdaptation) -> None:
     client = api("trader")
     assert client.get(f"{URL}/{proposal.pk}").json()["proposal"] == 1
