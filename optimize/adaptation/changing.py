@@ -20,13 +20,10 @@ from optimize.adaptation.models import AdaptationEvent, LiveAdaptation
 from optimize.adaptation.recording import event_add, supersede, watches_end
 from optimize.services.taking import live_params, params_take
 from tradingsite.common.actor import Actor
-from workflows import services
 from workflows.models import Strategy
 from workflows.selectors import strategy_get, strategy_locked
+from workflows.services import strategy_version_of, strategy_version_restore
 from workflows.strategies import strategy_types
-
-# Until what restores a version is there, nothing is changed from here.
-strategies: Any = services
 
 
 class Versions(NamedTuple):
@@ -130,12 +127,12 @@ def apply(
     def last_look(strategy: Strategy) -> None:
         require_unchanged(strategy, live, series)
         require_thawed(adaptation)
-        before.append(strategies.strategy_version_of(strategy))
+        before.append(strategy_version_of(strategy))
 
     changed = params_take(
         actor=actor, strategy=adaptation.strategy, params=params, reason=reason, precondition=last_look
     )
-    return Versions(before[0], strategies.strategy_version_of(changed))
+    return Versions(before[0], strategy_version_of(changed))
 
 
 @transaction.atomic
@@ -172,11 +169,11 @@ def take_back(
     assert newest.version_before is not None
     strategy = strategy_locked(adaptation.strategy_id)
     require_unchanged(strategy, newest.applied_params)
-    now = strategies.strategy_version_of(strategy)
+    now = strategy_version_of(strategy)
     if now != _version_left(adaptation):
         raise ParametersChanged(f"{strategy.name!r} was changed since: it is at version {now}.")
     require_thawed(adaptation)
-    restored = strategies.strategy_version_restore(
+    restored = strategy_version_restore(
         actor=actor, strategy_id=strategy.pk, number=newest.version_before, reason=reason or message
     )
     written = event_add(
@@ -189,7 +186,7 @@ def take_back(
         live_params=newest.applied_params,
         applied_params=live_params(restored).params,
         version_before=now,
-        version_after=strategies.strategy_version_of(restored),
+        version_after=strategy_version_of(restored),
         message=message,
     )
     watches_end(
