@@ -8,6 +8,7 @@ import pytest
 from agents.models import Agent, AgentConversation
 from agents.services import agent_create, said_record
 from agents.team.words import Said, SaidType
+from executions import leases
 from executions.models import WorkflowExecution
 from executions.services import execution_create
 from tests.agents.program import Program, served
@@ -20,6 +21,17 @@ __all__ = ["account", "acme", "instrument", "prices", "trials"]
 
 SYSTEM = Actor.system("tests")
 SERIES = {"IBM": {"decision_close": "100", "decision_time": "2026-01-02T14:30:00Z"}}
+
+
+@pytest.fixture(autouse=True)
+def lease_of_what_nobody_else_sees(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a run that is rolled back keep its worker, however long the machine takes.
+
+    Leases are renewed by another thread over another connection, for which such a run is not there.
+    """
+    marker = request.node.get_closest_marker("django_db")
+    if marker is not None and not marker.kwargs.get("transaction") and "transactional_db" not in request.fixturenames:
+        monkeypatch.setattr(leases, "renew", lambda claim: True)
 
 
 @pytest.fixture

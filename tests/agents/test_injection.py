@@ -178,7 +178,6 @@ def compared(
     market: None,
     secrets: list[str],
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., tuple[Told, Told, str]]:
     """Return what has a team decide twice on the same desk: with harmless texts, and with those that would rule it.
 
@@ -187,9 +186,6 @@ def compared(
     # Each library's noise would be longer than what matters, and what it says of a request has its head.
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.INFO, logger="httpcore")
-    # Nothing of a test is committed, so no other thread can renew a lease meanwhile.
-    monkeypatch.setattr("executions.fence.LEASE", timedelta(minutes=5))
-    monkeypatch.setattr("executions.leases.Lease.length", timedelta(minutes=5))
 
     def make(models: dict[str, dict[str, Any]], arrangement: str) -> tuple[Told, Told, str]:
         told: list[Told] = []
