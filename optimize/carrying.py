@@ -1,6 +1,5 @@
 """Carrying chunks of a job in a worker: claim, work, write down, and see what is to be done next."""
 
-import json
 import logging
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from optimize.news import PERIOD, news_of, tell, tell_progress
 from optimize.selectors import JOBS, results_of
 from optimize.webhooks import end_told
 from optimize.work import Asked, Gathering, Kind, Outcome, Piece, Pinned, kinds
+from optimize.writing import json_of
 from tradingsite.common.clock import utcnow
 from tradingsite.common.errors import AppError
 from tradingsite.common.lifecycle import stopping
@@ -153,7 +153,7 @@ class _Worker:
         """Write down what the job came to. A job that was cancelled stays so, and has its result all the same."""
         held, job, now = self._held, self._job, utcnow()
         # NaN is no JSON, and PostgreSQL would refuse it after all the work. Written once: it is the most of the row.
-        text = json.dumps(outcome.result, allow_nan=False)
+        text = json_of(outcome.result)
         result: dict[str, Any] = {
             "result": Sql("%s::jsonb" if connection.vendor == "postgresql" else "%s", (text,)),
             "best_sharpe": outcome.best_sharpe,

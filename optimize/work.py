@@ -134,7 +134,8 @@ class Outcome:
     """What a job came to.
 
     Attributes:
-        result: JSON-able, numbers finite or None; what `GET /api/optimize/{id}` answers beside status and progress.
+        result: JSON-able, numbers finite or None, parts of it `writing.Written`; what `GET /api/optimize/{id}` answers
+            beside status and progress.
         verdict: promote, review or reject; empty where there is none.
         trials: the entry of the trial ledger, not saved yet; it is written with the end of the job.
     """

@@ -1,6 +1,7 @@
 """What a search came to: its combinations ranked, what each fold chose, and how much of it is luck."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,8 +20,9 @@ from optimize.walkforward.grids import Grid, grid_of
 from optimize.walkforward.ground import Ground, ground_of
 from optimize.walkforward.holding import held
 from optimize.walkforward.paths import paths
-from optimize.words import cells, date_of, dates_of, finite, plain
+from optimize.words import date_of, dates_of, finite, plain
 from optimize.work import Asked, Gathering, Outcome
+from optimize.writing import Written, figures, listed, records
 
 FloatArray = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -89,10 +91,10 @@ def gather(gathering: Gathering) -> Outcome:
         "cpcv": found.paths(check),
     }
     result = {"results": found.rows(judged.order[:TOP]), **plain(result)}
-    # Hundreds of figures each, made plain by the row.
+    # Hundreds of figures each, written at once.
     result["walk_forward"]["curve"], result["out_of_sample"]["curve"] = _curve(walked), _curve(stitched)
     if bands is not None:
-        result["monte_carlo"]["equity"] = [cells(row) for row in np.array(bands.equity)]
+        result["monte_carlo"]["equity"] = _rows(np.array(bands.equity))
     return Outcome(
         result=result,
         best_sharpe=None if best is None else finite(found.table["oos_sharpe"][best]),
@@ -212,25 +214,30 @@ class Found:
         found = engine.returns(ground.strategy_type, params, ground.series, ground.tests, ground.axis, ground.settings)
         return dict(zip(taken, found, strict=True))
 
-    def rows(self, order: Index) -> list[dict[str, Any]]:
+    def rows(self, order: Index) -> Written:
         """Return the ranked results."""
         places = order.tolist()
-        shown = {name: cells(self.table[name][order]) for name in _SHOWN}
-        folds = [
-            {"fold": [fold] * len(places)} | {name: cells(self.table[f"fold_{fold}_{name}"][order]) for name in _FOLD}
+        by_fold = [
+            records({"fold": [str(fold)] * len(places), **self._shown(_FOLD, order, f"fold_{fold}_")})
             for fold in range(1, len(self.ground.folds) + 1)
         ]
-        by_fold = [_records(fold) for fold in folds]
-        return [
-            {
-                "rank": place + 1,
-                "params": self.params(row),
-                **figures,
-                "marks": self._marks(row),
-                "folds": [fold[place] for fold in by_fold],
-            }
-            for place, (row, figures) in enumerate(zip(places, _records(shown), strict=True))
-        ]
+        return Written(
+            listed(
+                records(
+                    {
+                        "rank": [str(place + 1) for place in range(len(places))],
+                        "params": [json.dumps(self.params(row)) for row in places],
+                        **self._shown(_SHOWN, order),
+                        "marks": [json.dumps(self._marks(row)) for row in places],
+                        "folds": [listed(each) for each in zip(*by_fold, strict=True)],
+                    }
+                )
+            )
+        )
+
+    def _shown(self, names: Sequence[str], order: Index, before: str = "") -> dict[str, list[str]]:
+        """Return columns of the table as they are written."""
+        return {name: figures(self.table[f"{before}{name}"][order]) for name in names}
 
     def _marks(self, row: int) -> list[str]:
         """Return what makes the figures of a row worth little."""
@@ -306,20 +313,22 @@ def _shown(around: honesty.Sensitivity) -> dict[str, Any]:
     return shown
 
 
-def _records(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Return columns of one length as rows."""
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
 def _values(path: Sequence[engine.Returns]) -> FloatArray:
     return np.concatenate([part.value for part in path]) if path else np.zeros(0)
 
 
-def _curve(path: Sequence[engine.Returns]) -> list[dict[str, Any]]:
+def _rows(table: FloatArray) -> Written:
+    """Return a table row by row."""
+    texts, width = figures(table.ravel()), table.shape[1]
+    return Written(listed([listed(texts[first : first + width]) for first in range(0, len(texts), width)]))
+
+
+def _curve(path: Sequence[engine.Returns]) -> Written:
     """Return the equity along the returns, of 1 at the start, thinned evenly to the last one."""
     equity = np.cumprod(1 + _values(path))
     if not equity.size:
-        return []
+        return Written("[]")
     times = np.concatenate([part.time for part in path])
-    places = np.unique(np.linspace(0, equity.size - 1, min(CURVE_POINTS, equity.size)).round().astype(np.int64))
-    return _records({"at": dates_of(times[places]), "equity": cells(equity[places])})
+    places = np.linspace(0, equity.size - 1, min(CURVE_POINTS, equity.size)).round().astype(np.int64)
+    dates = [f'"{date}"' for date in dates_of(times[places])]
+    return Written(listed(records({"at": dates, "equity": figures(equity[places])})))
