@@ -14,6 +14,7 @@ from optimize.engine.statistics import Statistics
 
 if TYPE_CHECKING:
     from optimize.engine.evaluation import evaluate
+    from optimize.engine.plan import Plan, encode
     from optimize.engine.portfolio import Returns, Sums, portfolio_sums, returns
     from optimize.engine.series import Series, prepare
     from optimize.engine.simulation import Path, simulate
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Path": "simulation",
+    "Plan": "plan",
     "Returns": "portfolio",
     "Series": "series",
     "Sums": "portfolio",
+    "encode": "plan",
     "evaluate": "evaluation",
     "portfolio_sums": "portfolio",
     "prepare": "series",
@@ -43,11 +46,13 @@ __all__ = [
     "Axis",
     "Fold",
     "Path",
+    "Plan",
     "Returns",
     "Series",
     "Settings",
     "Statistics",
     "Sums",
+    "encode",
     "evaluate",
     "folds",
     "make_axis",

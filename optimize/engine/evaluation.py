@@ -54,7 +54,7 @@ def checked_windows(windows: NDArray[np.integer], series: Sequence[Series]) -> I
 
 def evaluate(
     strategy_type: StrategyType,
-    combinations: Sequence[Params],
+    combinations: Sequence[Params] | Plan,
     series: Sequence[Series],
     windows: NDArray[np.integer],
     settings: Settings,
@@ -68,8 +68,8 @@ def evaluate(
     nothing, and a position still open is marked at its last close, without a fee.
 
     Args:
-        combinations: clean params; the answer is in their order and depends neither on `threads` nor on how they are
-            spread over calls.
+        combinations: clean params, or their plan of `encode`; the answer is in their order and depends neither on
+            `threads` nor on how they are spread over calls.
         windows: [W, S, 2], start and stop per window and symbol; equal ones for a symbol without bars there.
         check: called between blocks of work, at least twice a second or so; what it raises ends the evaluation.
 

@@ -46,8 +46,10 @@ class Plan:
         return len(self.shape)
 
 
-def encode(strategy_type: StrategyType, combinations: Sequence[Params]) -> Plan:
-    """Return the plan of `combinations`, whose params must be clean."""
+def encode(strategy_type: StrategyType, combinations: "Sequence[Params] | Plan") -> Plan:
+    """Return the plan of `combinations`, whose params must be clean; one that is there already is that plan."""
+    if isinstance(combinations, Plan):
+        return combinations
     found = traced(strategy_type, combinations) if len(combinations) >= _MANY else None
     return _one_by_one(strategy_type, combinations) if found is None else _at_once(found)
 

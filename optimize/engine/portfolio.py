@@ -86,25 +86,23 @@ def _layout(windows: IntArray, series: Sequence[Series], axis: Axis) -> _Layout:
     Raises:
         ValueError: for a window with bars that are not on the axis.
     """
-    stretches = np.zeros((len(windows), 2), dtype=np.int64)
-    for number, window in enumerate(windows):
-        firsts, lasts = [], []
-        for symbol in range(len(series)):
-            first, stop = window[symbol]
-            base, end = axis.before[symbol, 0], axis.before[symbol, -1]
-            if first < stop:
-                if first < base or stop > end:
-                    raise ValueError(f"window {number} has bars of symbol {symbol} that are not on the axis")
-                firsts.append(axis.places[symbol][first - base])
-                lasts.append(axis.places[symbol][stop - 1 - base])
-        if firsts:
-            stretches[number] = min(firsts), max(lasts) + 1
-    lengths = stretches[:, 1] - stretches[:, 0]
-    starts = np.concatenate(([0], np.cumsum(lengths)))
-    weights = np.ones(int(starts[-1]))
-    for (first, stop), start in zip(stretches, starts, strict=False):
-        weights[start : start + stop - first] = 1.0 / axis.counts[first:stop]
-    return _Layout(windows, stretches, np.stack((stretches[:, 0], starts[:-1]), axis=1), weights)
+    begins = np.full(len(windows), len(axis), dtype=np.int64)
+    ends = np.zeros(len(windows), dtype=np.int64)
+    for symbol in range(len(series)):
+        first, stop = windows[:, symbol].T
+        base, end = axis.before[symbol, 0], axis.before[symbol, -1]
+        there = first < stop
+        outside = there & ((first < base) | (stop > end))
+        if outside.any():
+            number = int(outside.argmax())
+            raise ValueError(f"window {number} has bars of symbol {symbol} that are not on the axis")
+        begins[there] = np.minimum(begins[there], axis.places[symbol][first[there] - base])
+        ends[there] = np.maximum(ends[there], axis.places[symbol][stop[there] - 1 - base] + 1)
+    begins = np.minimum(begins, ends)  # without any bar it lies at the start
+    starts = np.cumsum(ends - begins) - (ends - begins)
+    parts = [axis.counts[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+    weights = 1.0 / np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+    return _Layout(windows, np.stack((begins, ends), axis=1), np.stack((begins, starts), axis=1), weights)
 
 
 def _add(
@@ -140,7 +138,7 @@ def _add(
 
 def portfolio_sums(
     strategy_type: StrategyType,
-    combinations: Sequence[Params],
+    combinations: Sequence[Params] | Plan,
     series: Sequence[Series],
     windows: NDArray[np.integer],
     axis: Axis,
@@ -150,10 +148,10 @@ def portfolio_sums(
     threads: int = 1,
     check: Callable[[], None] = lambda: None,
 ) -> Sums:
-    """Return sums of the equal-weighted returns of every combination (clean params), per window and per block.
+    """Return sums of the equal-weighted returns of every combination, per window and per block.
 
     Args:
-        windows: [W, S, 2], as for `evaluate`, all on the axis.
+        combinations, windows: as for `evaluate`; windows all on the axis.
         blocks: [B, 2], stretches [a, b) of the axis, one behind the other; none for no blocks.
         check: called between pieces of work; what it raises ends them.
 

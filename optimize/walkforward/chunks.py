@@ -48,10 +48,9 @@ def evaluated(
     Args:
         numbers: of the combinations among those of the search.
     """
-    figures = engine.evaluate(
-        ground.strategy_type, combinations, ground.series, ground.windows, ground.settings, check=check
-    )
-    sums = _sums(ground, combinations, ground.windows, ground.blocks, check)
+    plan = engine.encode(ground.strategy_type, combinations)
+    figures = engine.evaluate(ground.strategy_type, plan, ground.series, ground.windows, ground.settings, check=check)
+    sums = _sums(ground, plan, ground.windows, ground.blocks, check)
     folds, yearly = len(ground.folds), np.sqrt(ground.settings.periods_per_year)
     sharpe = sharpe_from_sums(sums.count, sums.total, sums.squares) * yearly
     tests = slice(folds, None)
@@ -90,7 +89,7 @@ def evaluated(
         columns[f"{INNER}ruined_in_{fold}"] = ruined[:, fold]
         columns[f"{INNER}ruined_out_{fold}"] = ruined[:, folds + fold]
     if len(ground.groups):
-        of_groups = _sums(ground, combinations, ground.windows[:0], ground.groups, check)
+        of_groups = _sums(ground, plan, ground.windows[:0], ground.groups, check)
         columns |= _inner("group", of_groups.block_total, of_groups.block_squares)
     for name in combinations[0] if combinations else ():
         columns[f"param_{name}"] = np.array([params[name] for params in combinations])
@@ -99,14 +98,14 @@ def evaluated(
 
 def _sums(
     ground: Ground,
-    combinations: Sequence[Mapping[str, Any]],
+    plan: engine.Plan,
     windows: NDArray[np.int64],
     blocks: NDArray[np.int64],
     check: Callable[[], None],
 ) -> engine.Sums:
     return engine.portfolio_sums(
         ground.strategy_type,
-        combinations,
+        plan,
         ground.series,
         windows,
         ground.axis,
