@@ -135,7 +135,8 @@ def bands(
     from optimize.honesty.bootstrap_kernels import resample
 
     length = min(block_lengths(values)[0] if block is None else block, float(values.size))
-    marks = np.unique(np.linspace(0, values.size, min(MOST_MARKS, values.size) + 1)[1:].round().astype(np.int64))
+    # At least a period apart, so that each is another one.
+    marks = np.linspace(0, values.size, min(MOST_MARKS, values.size) + 1)[1:].round().astype(np.int64)
     # Below the equity a row each for the drawdown and the Sharpe ratio, so that one call finds all quantiles.
     rows, figures = np.empty((marks.size + 2, paths)), np.empty((4, paths))
     for first in range(0, paths, PATHS_AT_ONCE):

@@ -143,7 +143,7 @@ def sensitivity(
     recommended = best
     if whole > 1:
         # Shrunk to the median by as much as neighbours are missing.
-        median = float(np.median(values[finite]))
+        median = _median(values[finite])
         around = np.where(finite, (sums + (whole - counts) * median) / whole, -np.inf)
         top = int(around.argmax())
         kept = around[best] >= CLOSE * around[top] if around[top] > 0 else around[best] == around[top]
@@ -197,6 +197,12 @@ def _around(
         _least_neighbour(low, steps)[here],
         3 ** len(steps),
     )
+
+
+def _median(values: FloatArray) -> float:
+    """Return `np.median` of finite numbers, of a few in a fifth of its time."""
+    ordered = np.sort(values)
+    return float((ordered[(values.size - 1) // 2] + ordered[values.size // 2]) / 2)
 
 
 def _beside(grid: FloatArray, axis: int, outside: float) -> tuple[FloatArray, FloatArray]:

@@ -11,7 +11,7 @@ Sources:
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Self
 
@@ -46,7 +46,7 @@ class Moments:
     t: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Trials:
         return self.squares / (self.count - 1) if self.count > 1 else None
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Deflated:
     min_track_record: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
 
 def moments(returns: npt.ArrayLike) -> Moments:
@@ -149,15 +149,12 @@ def moments(returns: npt.ArrayLike) -> Moments:
 
 def sharpe_from_sums(count: npt.ArrayLike, total: npt.ArrayLike, squares: npt.ArrayLike) -> FloatArray:
     """Return per-period Sharpe ratios from n, Σr and Σr², of any shape that broadcasts; NaN where there is none."""
-    n, s, q = np.broadcast_arrays(
-        np.asarray(count, dtype=np.float64), np.asarray(total, dtype=np.float64), np.asarray(squares, dtype=np.float64)
-    )
-    result = np.full(n.shape, np.nan)
+    n, s, q = (np.asarray(each, dtype=np.float64) for each in (count, total, squares))
     apart = q * n - s * s  # n²·variance; rounding can make it negative
     # Not `apart > 0`: of equal returns the difference is a rounding error, and their ratio would be enormous.
     known = (n > 1) & (apart > LEAST_VARIATION * q * n)
-    result[known] = s[known] / np.sqrt(apart[known]) * np.sqrt((n[known] - 1) / n[known])
-    return result
+    with np.errstate(all="ignore"):
+        return np.where(known, s / np.sqrt(apart) * np.sqrt((n - 1) / n), np.nan)
 
 
 def t_from_sums(count: npt.ArrayLike, total: npt.ArrayLike, squares: npt.ArrayLike) -> FloatArray:

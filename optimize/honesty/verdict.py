@@ -6,7 +6,7 @@ their own. Reject means that the figures speak for luck or for a loss. A fact th
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, TypeGuard
 
 from optimize.honesty.words import INVENTED, count_of, number, percent
@@ -95,7 +95,7 @@ class Gate:
         return gate
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Evidence:
         return cls(**{**data, "edges": tuple(data["edges"])})
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "edges": list(self.edges)}
+        return {**vars(self), "edges": list(self.edges)}
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Reason:
     limit: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class Steadiness:
     movement: float
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "values": list(self.values)}
+        return {**vars(self), "values": list(self.values)}
 
 
 def walk_forward(

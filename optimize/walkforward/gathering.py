@@ -22,7 +22,7 @@ from optimize.walkforward.holding import held
 from optimize.walkforward.paths import paths
 from optimize.words import date_of, dates_of, finite, plain
 from optimize.work import Asked, Gathering, Outcome
-from optimize.writing import Written, figures, listed, records
+from optimize.writing import Written, columns_of, figures, listed, records
 
 FloatArray = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -217,27 +217,22 @@ class Found:
     def rows(self, order: Index) -> Written:
         """Return the ranked results."""
         places = order.tolist()
+        of_folds = [f"fold_{fold + 1}_{name}" for fold in range(len(self.ground.folds)) for name in _FOLD]
+        shown = columns_of({name: self.table[name][order] for name in (*_SHOWN, *of_folds)})
         by_fold = [
-            records({"fold": [str(fold)] * len(places), **self._shown(_FOLD, order, f"fold_{fold}_")})
+            records({"fold": [str(fold)] * len(places), **{name: shown[f"fold_{fold}_{name}"] for name in _FOLD}})
             for fold in range(1, len(self.ground.folds) + 1)
         ]
-        return Written(
-            listed(
-                records(
-                    {
-                        "rank": [str(place + 1) for place in range(len(places))],
-                        "params": [json.dumps(self.params(row)) for row in places],
-                        **self._shown(_SHOWN, order),
-                        "marks": [json.dumps(self._marks(row)) for row in places],
-                        "folds": [listed(each) for each in zip(*by_fold, strict=True)],
-                    }
-                )
-            )
+        rows = records(
+            {
+                "rank": [str(place + 1) for place in range(len(places))],
+                "params": [json.dumps(self.params(row)) for row in places],
+                **{name: shown[name] for name in _SHOWN},
+                "marks": [json.dumps(self._marks(row)) for row in places],
+                "folds": [listed(each) for each in zip(*by_fold, strict=True)],
+            }
         )
-
-    def _shown(self, names: Sequence[str], order: Index, before: str = "") -> dict[str, list[str]]:
-        """Return columns of the table as they are written."""
-        return {name: figures(self.table[f"{before}{name}"][order]) for name in names}
+        return Written(listed(rows))
 
     def _marks(self, row: int) -> list[str]:
         """Return what makes the figures of a row worth little."""
@@ -329,6 +324,7 @@ def _curve(path: Sequence[engine.Returns]) -> Written:
     if not equity.size:
         return Written("[]")
     times = np.concatenate([part.time for part in path])
+    # At least a period apart, so that each is another one.
     places = np.linspace(0, equity.size - 1, min(CURVE_POINTS, equity.size)).round().astype(np.int64)
     dates = [f'"{date}"' for date in dates_of(times[places])]
     return Written(listed(records({"at": dates, "equity": figures(equity[places])})))

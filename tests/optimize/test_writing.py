@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optimize.writing import Written, figures, json_of, listed, records
+from optimize.writing import Written, columns_of, figures, json_of, listed, records
 
 
 @given(st.lists(st.floats(), max_size=20))
@@ -22,6 +22,18 @@ def test_whole_numbers_and_truth_keep_their_types() -> None:
     assert figures(np.array([1, -2])) == ["1", "-2"]
     assert figures(np.array([True, False])) == ["true", "false"]
     assert figures(np.array([1.0, -0.0, 1e16])) == ["1.0", "-0.0", "1e+16"]
+
+
+def test_columns_written_together_are_written_as_each_by_itself() -> None:
+    table = {
+        "whole": np.array([1, 2]),
+        "first": np.array([0.1, np.nan]),
+        "told": np.array([True, False]),
+        "second": np.array([1e-7, 3.0]),
+    }
+
+    assert list(columns_of(table).items()) == [(name, figures(values)) for name, values in table.items()]
+    assert columns_of({"whole": table["whole"]}) == {"whole": ["1", "2"]}
 
 
 def test_rows_are_what_python_would_write_of_them() -> None:
