@@ -147,11 +147,11 @@ def _paths(
         last = first + PATHS_AT_ONCE
         # The kernel numbers its columns as its paths.
         past, future = np.empty((1, last)), np.empty((bars, last))
-        pasts, unused = np.empty((last, 4)), np.empty((last, 4))
+        pasts, unused = np.empty((4, last)), np.empty((4, last))
         resample(values, restart, 2 * seed, first, last, np.array([count]), past, pasts)
         resample(several, restart, 2 * seed + 1, first, last, after, future, unused)
         worth = future[:, first:]
-        total, squares = pasts[first:, 2] / count, pasts[first:, 3] / count
+        total, squares = pasts[2, first:] / count, pasts[3, first:] / count
         drawn = np.log(past[0, first:]) / count
         scale = deviation * np.sqrt(np.maximum(squares - np.square(total), 0.0)) / spread
         gaps = (drawn * after[:, None] - np.log(worth)) / np.sqrt(after)[:, None]

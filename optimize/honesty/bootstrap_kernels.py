@@ -44,11 +44,15 @@ def resample(
         returns: per period.
         restart: the chance that a period begins a new block, 1/mean block length.
         seed: of the streams, of which each path has its own.
-        marks: periods, ascending and from 1, after which the equity is noted; the last is the end.
+        marks: periods, ascending and from 1, after which the equity is noted; the last is the end of the path.
         equity: filled, [mark, path]; starts from 1.
         figures: filled, [4, path]: final equity, greatest drawdown, Σr and Σr².
+
+    Raises:
+        ValueError: what is to be filled has another shape; nobody else would see that it is written beyond.
     """
-    count = returns.size
+    if equity.shape[0] < marks.size or equity.shape[1] < last or figures.shape[0] != 4 or figures.shape[1] < last:
+        raise ValueError("equity must be [mark, path] and figures [4, path], large enough")
     # A block that reaches the end goes on from the start, and none is longer than all returns.
     twice = np.concatenate((returns, returns))
     below = np.int64(np.ceil(restart * 9007199254740992.0))  # 2⁵³
@@ -62,7 +66,7 @@ def resample(
             worths[path] = worths[3 * TOGETHER + path] = 1.0
             worths[TOGETHER + path] = worths[2 * TOGETHER + path] = worths[4 * TOGETHER + path] = 0.0
         mark = 0
-        for period in range(count):
+        for period in range(marks[-1]):
             _step(twice, below if period else _ALWAYS, paths, walks, worths)
             if marks[mark] == period + 1:
                 for path in range(paths):
