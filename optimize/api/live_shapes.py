@@ -49,7 +49,9 @@ class LiveAdaptationBody(StrictSerializer):
         help_text='Whose change starts a round, such as {"kind": "volatility", "symbol": "SPY", "cooldown_bars": 20} '
         "with any setting of that detector; none when left out.",
     )
-    costs = CostsSerializer(default=lambda: {"fee": 0.0, "slippage": 0.0})
+    costs = CostsSerializer(
+        required=False, allow_null=True, default=None, help_text="Those of the desk's account when left out."
+    )
     watch_bars = WholeField(
         min_value=5,
         max_value=BARS_MAX,

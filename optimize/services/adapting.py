@@ -34,6 +34,7 @@ from optimize.errors import OptimizationNotApplicable, OptimizerBusy
 from optimize.services.taking import Live, live_params, params_take
 from optimize.walkforward.asking import OBJECTIVES
 from optimize.walkforward.grids import clean_axes
+from portfolio.models import Account
 from scheduler.models import Schedule
 from scheduler.services import schedule_create, schedule_delete, schedule_preview
 from tradingsite.common import audit
@@ -78,7 +79,8 @@ def live_start(
         max_param_change_pct: percent of its live value by which a round may move a parameter, above 0 to 100.
         search_space: parameter -> values; the type's own grid when left out.
         regime: `{kind, …}` of a detector, with `symbol` (one of the strategy's) and `cooldown_bars`.
-        costs: `fee` and `slippage`, fractions.
+        costs: `fee` and `slippage`, fractions; those of the desk's account when left out, since a change that pays
+            before costs alone would lose money.
         watch_bars: bars after a change during which its promise is held against it.
 
     Raises:
@@ -92,7 +94,7 @@ def live_start(
         raise ValidationFailed(errors=[FieldError("strategy_id", "not_found", error.detail)]) from None
     require_owner(actor=actor, created_by_id=strategy.created_by_id)
     _require_alone(strategy_id)
-    costs = {"fee": 0.0, "slippage": 0.0, **(costs or {})}
+    costs = _usual_costs() if costs is None else {"fee": 0.0, "slippage": 0.0, **costs}
     errors = [
         *_number("trailing_window", trailing_window, 1, asking.WINDOW_MAX, whole=True),
         *_number("watch_bars", watch_bars, WATCH_MIN, asking.WINDOW_MAX, whole=True),
@@ -174,6 +176,12 @@ def _number(
 
 def _choice(name: str, value: object, words: Sequence[str]) -> list[FieldError]:
     return [] if value in words else [FieldError(name, "invalid_choice", f"Must be one of {', '.join(words)}.")]
+
+
+def _usual_costs() -> dict[str, float]:
+    """Return what trading costs in the desk's account; before its first set-up, what it would cost in a new one."""
+    account = Account.objects.filter(is_default=True).first() or Account()
+    return {"fee": float(account.fee_rate), "slippage": float(account.slippage)}
 
 
 def _costs(costs: Mapping[str, Any]) -> list[FieldError]:

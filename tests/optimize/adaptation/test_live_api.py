@@ -52,7 +52,7 @@ def test_four_fields_are_enough_to_start(api: Api, desk: Desk, prices: Prices) -
     assert found["next_run"].endswith("Z")
     assert found.items() >= {
         **body, "mode": "approve", "objective": "sharpe", "search_space": None, "regime": None, "watch_bars": 60,
-        "timezone": "UTC", "costs": {"fee": 0.0, "slippage": 0.0}, "frozen": None, "round": None, "last_event": None,
+        "timezone": "UTC", "costs": {"fee": 0.001, "slippage": 0.0005}, "frozen": None, "round": None, "last_event": None,
         "strategy_name": "Mine", "created_by": "trader", "stopped_at": None,
     }.items()  # fmt: skip
     assert LiveAdaptation.objects.get().pk.hex == found["id"].replace("-", "")

@@ -1,11 +1,14 @@
 """Starting an adaptation: everything is checked and each wrong field named, and it has a schedule or is not there."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from optimize.adaptation.errors import AlreadyAdapting
 from optimize.adaptation.models import LiveAdaptation
+from portfolio.accounts import account_ensure_default
+from portfolio.models import Account
 from scheduler.errors import ScheduleNotFound
 from scheduler.models import Schedule
 from scheduler.services import schedule_delete
@@ -32,12 +35,18 @@ def test_it_starts_with_a_schedule_of_its_own_and_changes_nothing(desk: Desk) ->
     before = desk.again().param
     adaptation = desk.start()
     assert (adaptation.status, adaptation.mode, adaptation.objective) == ("active", "approve", "sharpe")
-    assert adaptation.costs == {"fee": 0.0, "slippage": 0.0}
+    assert adaptation.costs == {"fee": 0.001, "slippage": 0.0005}
     schedule = adaptation.schedule
     assert (schedule.job_type, schedule.cron, schedule.overlap) == ("optimize.adapt_parameters", "0 22 * * *", "skip")
     assert schedule.config == {"adaptation_id": str(adaptation.pk)}
     assert schedule.next_run_at is not None
     assert desk.again().param == before
+
+
+def test_what_trading_costs_in_the_desk_s_account_counts_unless_told_otherwise(desk: Desk, actor: Actor) -> None:
+    account = account_ensure_default(actor=actor)
+    Account.objects.filter(pk=account.pk).update(fee_rate=Decimal("0.002"), slippage=Decimal(0))
+    assert desk.start().costs == {"fee": 0.002, "slippage": 0.0}
 
 
 def test_the_type_s_own_grid_is_searched_when_none_is_given(desk: Desk) -> None:
