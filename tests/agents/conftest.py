@@ -1,6 +1,7 @@
 """Agents to register, and a program at an address that answers as a test tells it."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -27,11 +28,14 @@ SERIES = {"IBM": {"decision_close": "100", "decision_time": "2026-01-02T14:30:00
 def lease_of_what_nobody_else_sees(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a run that is rolled back keep its worker, however long the machine takes.
 
-    Leases are renewed by another thread over another connection, for which such a run is not there.
+    Leases are renewed by another thread over another connection, for which such a run is not there: on PostgreSQL it is
+    lost, on SQLite that thread waits for the test to end its transaction. So they last long here, and nobody renews them.
     """
     marker = request.node.get_closest_marker("django_db")
     if marker is not None and not marker.kwargs.get("transaction") and "transactional_db" not in request.fixturenames:
-        monkeypatch.setattr(leases, "renew", lambda claim: True)
+        monkeypatch.setattr("executions.fence.LEASE", timedelta(minutes=10))
+        monkeypatch.setattr(leases.Lease, "length", timedelta(minutes=10))
+        monkeypatch.setattr(leases.LeaseKeeper, "_keep", lambda keeper, lease: None)
 
 
 @pytest.fixture
