@@ -123,11 +123,11 @@ def desks(draw: st.DrawFn) -> dict[str, Any]:
                 outside=outside,
             )
         )
-    cash = draw(st.decimals("0", "50000", places=2))
+    cash = draw(st.decimals("1", "50000", places=2))
     equity = cash + sum((each.quantity * (each.price or ZERO) for each in lines), ZERO)
     return {
         "lines": lines,
-        "equity": max(equity, D(1)),
+        "equity": equity,
         "cash": cash,
         "rates": draw(st.sampled_from([FREE, COSTLY, Rates(D("0.02"), D("0.01"))])),
         "min_trade": draw(st.sampled_from([ZERO, D(100), D(5000)])),
