@@ -1,7 +1,8 @@
 """Live adaptation, tried itself: does it follow a market whose best parameters move, and does it leave noise alone?
 
 Run: python benchmarks/adaptation.py [moved] [noise] [--seeds 5] [--rounds 300] [--json FILE]. Both without a name. It exits with 1
-when adaptation does not beat the frozen parameters, or when noise changes them in more than one round of twenty.
+when adaptation does not beat the frozen parameters, or does not follow each move within its lag, or when noise changes them in
+more than one round of twenty.
 
 - moved: a price drifts up and down in cycles whose length jumps at known bars. The frozen parameters are the best of the first
   stretch, and adaptation starts with them; every fifty bars the desk's own round looks at the trailing window and what it
@@ -37,16 +38,20 @@ from workflows.strategies.rules import Value
 FloatArray = npt.NDArray[np.float64]
 
 MOMENTUM = strategy_types.get("momentum")
-SPACE: dict[str, list[Value]] = {"lookback": [3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27]}
+SPACE: dict[str, list[Value]] = {"lookback": [4, 5, 6, 8, 10, 12, 15, 18, 22, 27]}
 STRETCH, WINDOW, EVERY = 2_500, 1_000, 50
 # Percent by which one round may move the lookback; the last one is that of the rounds on noise.
 STEPS = (25.0, 50.0)
 SLOW = markets.Cycle(STRETCH, length=160, strength=0.4, reversal=0.8)
 MIDDLE = markets.Cycle(STRETCH, length=50, strength=0.9)
 FAST = markets.Cycle(STRETCH, length=18, strength=1.1)
-CYCLES = (SLOW, MIDDLE, FAST, SLOW)
+# The way back: what is bought for three bars of a rise falls again.
+WIDE = markets.Cycle(STRETCH, length=80, strength=0.7, reversal=1.6, over=3)
+CYCLES = (SLOW, MIDDLE, FAST, WIDE)
 COSTS = engine.Settings(fee=0.0005, slippage=0.0005)
 PLAN = Plan(objective="sharpe", watch_bars=60, seed=1)
+# Trailing windows within which half of what a move leaves to be gained must be had again.
+LAG = 1.5
 # As long as the slowest rule of the space warms up.
 WARM = 60
 MOST_CHANGED = 0.05
@@ -273,8 +278,14 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(result, indent=1))
     beaten = all(each["ahead"]["mean"] > 2 * each["ahead"]["error"] for each in result.get("moved", {}).values())
+    followed_all = all(
+        each["bars"] is not None and each["bars"] <= LAG * WINDOW
+        for found in result.get("moved", {}).values()
+        for run in found["runs"]
+        for each in run["lag"]
+    )
     quiet = all(each["changed"] <= MOST_CHANGED for each in result.get("noise", {}).values())
-    return 0 if beaten and quiet else 1
+    return 0 if beaten and followed_all and quiet else 1
 
 
 if __name__ == "__main__":

@@ -41,13 +41,14 @@ class Cycle:
 
     Attributes:
         strength: amplitude of the drift, in standard deviations of the noise.
-        reversal: part of the mean of the last eight shocks that the next bar takes back.
+        reversal: part of the mean of the last `over` shocks, at most eight, that the next bar takes back.
     """
 
     bars: int
     length: int
     strength: float
     reversal: float = 0.0
+    over: int = 8
 
 
 def cycles(stretches: Sequence[Cycle], rng: np.random.Generator) -> FloatArray:
@@ -64,7 +65,13 @@ def cycles(stretches: Sequence[Cycle], rng: np.random.Generator) -> FloatArray:
     # No two cycles are of one length.
     phase = 2 * np.pi * (rng.random() + np.cumsum(rng.uniform(0.7, 1.3, count) / spread("length")))
     shocks = rng.standard_t(5, count + 8) / np.sqrt(5 / 3)
-    last = np.convolve(shocks, np.ones(8) / 8, mode="valid")[:count]
+    edges = np.cumsum([0, *(each.bars for each in stretches)])
+    last = np.concatenate(
+        [
+            np.convolve(shocks[8 - each.over + first : 7 + stop], np.ones(each.over) / each.over, mode="valid")
+            for each, first, stop in zip(stretches, edges, edges[1:], strict=False)
+        ]
+    )
     return 0.01 * (shocks[8:] + spread("strength") * np.sin(phase) - spread("reversal") * last)
 
 
