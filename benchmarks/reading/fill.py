@@ -78,6 +78,7 @@ _RUN: Mapping[str, str] = {
     "error_message": "CASE WHEN g.status = 'failed' THEN 'step signal: no bars for AAPL' ELSE '' END",
     "created_by_id": "%(user)s",
     "strategy_id": "(%(strategies)s)[g.s + 1]",
+    "strategy_version": "1",
     "workflow_id": "CASE WHEN g.w IS NOT NULL THEN (%(workflows)s)[g.w + 1] END",
     "workflow_version_id": "CASE WHEN g.w IS NOT NULL THEN (%(versions)s)[g.w + 1] END",
 }
