@@ -29,7 +29,7 @@ from optimize.adaptation.errors import (
 from optimize.adaptation.freezing import held
 from optimize.adaptation.locking import locked_with_schedule
 from optimize.adaptation.models import AdaptationEvent, AdaptationRound, LiveAdaptation
-from optimize.adaptation.recording import PROMISE, SERIES, event_add, supersede, watch_begin
+from optimize.adaptation.recording import PROMISE, SERIES, event_add, newest_bar, supersede, watch_begin
 from optimize.choices import UNFINISHED, JobKind, JobStatus
 from optimize.errors import OptimizerBusy
 from optimize.models import OptimizationJob
@@ -52,7 +52,9 @@ logger = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 BATCH = 100
-JOB_GONE = "JOB_GONE"
+JOB_GONE, NO_NEW_BARS = "JOB_GONE", "NO_NEW_BARS"
+# What a round came to when nothing hindered it; of what was applied the live parameters tell.
+_CONCLUDED = (EventStatus.NO_CHANGE, EventStatus.SUGGESTED, EventStatus.PROPOSED)
 _FIRES = {EventStatus.FAILED: FireStatus.FAILED, EventStatus.CANCELLED: FireStatus.CANCELLED}
 
 
@@ -76,7 +78,10 @@ def round_start(*, adaptation_id: UUID, trigger: str, actor: Actor) -> Adaptatio
         return refused
     strategy = strategy_get(adaptation.strategy_id)
     live = live_params(strategy)
-    body = {**asking.body_of(adaptation, strategy, live), SERIES: series_of(strategy)}
+    series = series_of(strategy)
+    if trigger == Trigger.SCHEDULE and _nothing_new(adaptation, live.params, series):
+        return Skipped(NO_NEW_BARS, "No bar is new since the last round, which would come to the same again.")
+    body = {**asking.body_of(adaptation, strategy, live), SERIES: series}
     try:
         job = job_create(actor=desk_actor(adaptation), kind=JobKind.ADAPTATION, body=body)
     except OptimizerBusy as error:
@@ -119,6 +124,17 @@ def _hindrance(adaptation: LiveAdaptation, before: AdaptationRound | None) -> Sk
         return Skipped(RoundUnderWay.code, f"The round that began at {before.created_at:%Y-%m-%d %H:%M:%S} goes on.")
     reason = held(adaptation)
     return None if reason is None else Skipped(AdaptationFrozen.code, reason.detail)
+
+
+def _nothing_new(adaptation: LiveAdaptation, live: Mapping[str, Any], series: Mapping[str, Any]) -> bool:
+    """Say whether the last round has compared the same on the same bars, and what it came to was left as it is."""
+    last = adaptation.rounds.order_by("-created_at").first()
+    if last is None or last.live_params != dict(live):
+        return False
+    event = AdaptationEvent.objects.filter(round_id=last.pk, status__in=_CONCLUDED).first()
+    if event is None or event.evidence[SERIES] != series:
+        return False
+    return bool(last.bar_time == newest_bar(series, utcnow()))
 
 
 def open_round(adaptation: LiveAdaptation) -> AdaptationRound | None:

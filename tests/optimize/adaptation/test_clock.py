@@ -10,8 +10,9 @@ from scheduler import firing
 from scheduler.models import Schedule, ScheduleFire
 from scheduler.services import schedule_create, schedule_restore, schedule_run, schedule_switch, schedule_update
 from tests.conftest import user_with_role
-from tests.optimize.adaptation.conftest import BETTER, Desk
+from tests.optimize.adaptation.conftest import BETTER, Desk, walk_rows
 from tests.optimize.adaptation.test_freezing import kill_all
+from tests.portfolio.conftest import Prices
 from tradingsite.common.actor import Actor
 from tradingsite.common.clock import utcnow
 from tradingsite.common.roles import Role
@@ -68,6 +69,30 @@ def test_a_failed_round_is_a_failed_fire(desk: Desk) -> None:
     assert (begun.status, begun.error_code) == ("failed", "MOON")
 
 
+def test_without_a_new_bar_the_clock_does_not_ask_the_same_again(desk: Desk, prices: Prices) -> None:
+    adaptation = desk.start()
+    desk.round(adaptation)
+    skipped = fire(adaptation)
+    assert (skipped.status, skipped.error_code) == ("skipped", "NO_NEW_BARS")
+    # Whoever asks by hand is answered, and a strategy that was changed is another question.
+    desk.round(adaptation)
+    desk.set(quick=12, slow=40)
+    assert fire(adaptation).status == "running"
+    desk.carry(AdaptationRound.objects.get(ended_at=None))
+    rounds.settle()
+    assert fire(adaptation).error_code == "NO_NEW_BARS"
+    prices.series("ACME", walk_rows(402))
+    assert fire(adaptation).status == "running"
+
+
+def test_a_round_that_failed_is_tried_again_on_the_same_bars(desk: Desk) -> None:
+    adaptation = desk.start()
+    row = desk.begin(adaptation)
+    OptimizationJob.objects.filter(pk=row.job_id).update(status=JobStatus.CANCELLED, completed_at=utcnow())
+    rounds.settle()
+    assert fire(adaptation).status == "running"
+
+
 def test_a_fire_during_a_round_by_hand_is_skipped(desk: Desk) -> None:
     adaptation = desk.start()
     desk.begin(adaptation)
@@ -83,16 +108,17 @@ def test_a_frozen_fire_is_skipped(desk: Desk) -> None:
     assert (skipped.status, skipped.error_code) == ("skipped", "ADAPTATION_FROZEN")
 
 
-def test_a_round_that_cannot_be_planned_fails_its_fire_and_leaves_nothing_behind(desk: Desk) -> None:
+def test_a_round_that_cannot_be_planned_fails_its_fire_and_leaves_nothing_behind(desk: Desk, prices: Prices) -> None:
     adaptation = desk.start()
     LiveAdaptation.objects.filter(pk=adaptation.pk).update(trailing_window=399)
     assert fire(adaptation).status == "running"
     desk.carry(AdaptationRound.objects.get())
     rounds.settle()
-    LiveAdaptation.objects.filter(pk=adaptation.pk).update(trailing_window=400)
+    prices.series("ACME", walk_rows(401))
+    LiveAdaptation.objects.filter(pk=adaptation.pk).update(trailing_window=401)
     failed = fire(adaptation)
     assert (failed.status, failed.error_code) == ("failed", "VALIDATION_FAILED")
-    assert "399 complete" in failed.error_message
+    assert "400 complete" in failed.error_message
     assert AdaptationRound.objects.count() == 1
     assert OptimizationJob.objects.count() == 1
 
